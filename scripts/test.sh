@@ -180,6 +180,9 @@ else
 fi
 
 if [ "$tier" = full ]; then
+    step 'gradients without optimizations, as in the debug builds of programs: stacks of 2 MiB suffice'
+    CARGO_PROFILE_DEV_OPT_LEVEL=0 cargo test --locked --no-default-features --features autograd --test gradients \
+        --target-dir "${CARGO_TARGET_DIR:-target}/unoptimized"
     step 'the lab without a GPU'
     scripts/gpu-lab.sh
     step 'the C interface'

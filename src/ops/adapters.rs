@@ -15,28 +15,29 @@ pub(crate) fn has_narrow_subgroups(device: &Device) -> bool {
 }
 
 /// Whether workgroup memory is ordinary cached memory.
+#[cfg(feature = "gpu")]
 pub(crate) fn has_cached_workgroup_memory(device: &Device) -> bool {
-    #[cfg(feature = "gpu")]
-    return device.info().adapter.as_ref().is_some_and(|a| a.cached_workgroup_memory);
-    #[cfg(not(feature = "gpu"))]
+    device.info().adapter.as_ref().is_some_and(|a| a.cached_workgroup_memory)
+}
+
+#[cfg(not(feature = "gpu"))]
+pub(crate) fn has_cached_workgroup_memory(_: &Device) -> bool {
     false
 }
 
 /// Number of invocations that hide each other's waits for memory; 0 unless this is a hardware GPU. Estimates, from the
 /// lanes that GPUs of each class have: see `docs/performance.md`.
-pub(crate) fn busy(device: &Device) -> u64 {
-    #[cfg(feature = "gpu")]
-    return device.info().adapter.as_ref().map_or(0, |a| busy_of(a.class));
-    #[cfg(not(feature = "gpu"))]
-    0
-}
-
 #[cfg(feature = "gpu")]
-fn busy_of(class: crate::gpu::AdapterClass) -> u64 {
+pub(crate) fn busy(device: &Device) -> u64 {
     use crate::gpu::AdapterClass::{Discrete, Integrated, Mobile, Software};
-    match class {
+    device.info().adapter.as_ref().map_or(0, |adapter| match adapter.class {
         Discrete => 4096,
         Integrated | Mobile => 2048,
         Software => 0,
-    }
+    })
+}
+
+#[cfg(not(feature = "gpu"))]
+pub(crate) fn busy(_: &Device) -> u64 {
+    0
 }

@@ -63,9 +63,14 @@ fn steps_of_rows(isa: Isa, run: Run, d: usize, rows: Range<usize>, threads: Step
     let (work, gates) = (rows.len() * h, p.cell().gates() - p.is_reset_before() as usize);
     for step in p.range(d, p.count as usize) {
         let s = Step { run, d, step, t: p.time_of(d, step), row: rows.start, count: rows.len(), kept };
-        threads.share(h, gates * work, |units| for_each_isa!(isa, units_of_rows::<_>(s: Step, units: Range<usize>)));
+        threads.share(h, gates * work, |units| match p.cell() {
+            Cell::Gru => for_each_isa!(isa, units_of_gru::<_>(s: Step, units: Range<usize>)),
+            Cell::GruResetBefore => for_each_isa!(isa, gates_of_gru::<_>(s: Step, units: Range<usize>)),
+            Cell::Lstm => for_each_isa!(isa, units_of_lstm::<_>(s: Step, units: Range<usize>)),
+            Cell::Rnn | Cell::RnnRelu => for_each_isa!(isa, units_of_rnn::<_>(s: Step, units: Range<usize>)),
+        });
         if p.is_reset_before() {
-            threads.share(h, work, |units| for_each_isa!(isa, candidates_of_rows::<_>(s: Step, units: Range<usize>)));
+            threads.share(h, work, |units| for_each_isa!(isa, candidates_of_gru::<_>(s: Step, units: Range<usize>)));
         }
     }
 }
@@ -83,34 +88,28 @@ struct Step {
     kept: Parts,
 }
 
-#[inline(always)]
-unsafe fn units_of_rows<V: Lanes>(s: Step, units: Range<usize>) {
-    // Each block handles all rows, so its weights come from memory only once.
-    for unit in blocks(units, s.step) {
-        // SAFETY: the rows and units belong to this call.
-        unsafe {
-            match s.run.p.cell() {
-                Cell::Gru => {
-                    by_groups!(s.count, 3, [8 4 2 1], |done| gru_rows::<V>(&s, done, unit));
-                }
-                Cell::GruResetBefore => {
-                    by_groups!(s.count, 3, [8 4 2 1], |done| gates_rows::<V>(&s, done, unit));
-                }
-                Cell::Lstm => by_groups!(s.count, 4, [4 2 1], |done| lstm_rows::<V>(&s, done, unit)),
-                Cell::Rnn | Cell::RnnRelu => {
-                    by_groups!(s.count, 1, [8 4 2 1], |done| rnn_rows::<V>(&s, done, unit));
-                }
+/// Declares functions that run a part of one step of some rows, by groups of rows. Each block of units handles all rows,
+/// so its weights come from memory only once.
+///
+/// A function for all cells would need megabytes of stack in builds without optimizations, where every inlined value has
+/// a place of its own.
+macro_rules! of_rows {
+    ($($name:ident: $gates:literal, [$($size:literal)*], $group:ident;)+) => {$(
+        #[inline(always)]
+        unsafe fn $name<V: Lanes>(s: Step, units: Range<usize>) {
+            for unit in blocks(units, s.step) {
+                // SAFETY: the rows and units belong to this call.
+                unsafe { by_groups!(s.count, $gates, [$($size)*], |done| $group::<V>(&s, done, unit)) };
             }
         }
-    }
+    )+};
 }
-
-#[inline(always)]
-unsafe fn candidates_of_rows<V: Lanes>(s: Step, units: Range<usize>) {
-    for unit in blocks(units, s.step) {
-        // SAFETY: the rows and units belong to this call.
-        unsafe { by_groups!(s.count, 1, [8 4 2 1], |done| candidate_rows::<V>(&s, done, unit)) };
-    }
+of_rows! {
+    units_of_gru: 3, [8 4 2 1], gru_rows;
+    gates_of_gru: 3, [8 4 2 1], gates_rows;
+    candidates_of_gru: 1, [8 4 2 1], candidate_rows;
+    units_of_lstm: 4, [4 2 1], lstm_rows;
+    units_of_rnn: 1, [8 4 2 1], rnn_rows;
 }
 
 /// Sixteen units of `M` rows in one step. Offsets are those of the kernel contract.
