@@ -214,6 +214,38 @@ typedef enum WgruWeights {
 } WgruWeights;
 
 /**
+ * What a stream does with a sequence whose state becomes NaN or infinite, usually because a frame holds NaN or infinity.
+ */
+typedef enum WgruNonFinite {
+    /**
+     * The state stays NaN until it is reset.
+     */
+    WGRU_NON_FINITE_PROPAGATE = 0,
+    /**
+     * Restarts the sequence from its initial state, whose output is the output of this step.
+     */
+    WGRU_NON_FINITE_RESET = 1,
+    /**
+     * Ignores the frame: state and output stay those of the step before.
+     */
+    WGRU_NON_FINITE_HOLD = 2,
+} WgruNonFinite;
+
+/**
+ * How a stream with a `rate_ratio` interpolates states between two steps.
+ */
+typedef enum WgruInterpolation {
+    /**
+     * A polynomial through three or four states.
+     */
+    WGRU_INTERPOLATION_LAGRANGE = 0,
+    /**
+     * A line through two states, as in RTNeural.
+     */
+    WGRU_INTERPOLATION_LINEAR = 1,
+} WgruInterpolation;
+
+/**
  * A model that was loaded. It does not change: any number of threads may use it at the same time.
  *
  * A stream holds what it needs of its model, so that the model may be freed first.
@@ -429,6 +461,25 @@ typedef struct WgruStreamOptions {
      * Number of `inputs`.
      */
     size_t input_count;
+    /**
+     * What happens when a state becomes NaN or infinite: a `WgruNonFinite`. Must be `WGRU_NON_FINITE_PROPAGATE` for an
+     * ONNX model.
+     */
+    uint32_t non_finite;
+    /**
+     * Rate of the frames divided by that at which the model was trained, 1 to 64; 0 stands for 1. At 2, a model of audio
+     * at 48 kHz runs at 96 kHz, without latency. At lower rates, resample the frames. Must be 1 for an ONNX model.
+     */
+    double rate_ratio;
+    /**
+     * With a `rate_ratio`: a `WgruInterpolation`.
+     */
+    uint32_t interpolation;
+    /**
+     * 0, or 1: compute tanh and the sigmoid with absolute errors up to 1.3e-5 and 7e-6. Steps of few units are then 1.1 to 1.4
+     * times as fast. Only for one sequence with weights of 32 bits and at most 64 units.
+     */
+    uint32_t fast_activations;
 } WgruStreamOptions;
 
 /**
