@@ -142,6 +142,7 @@ tail -n 1 "$out/text.txt" >"$out/text.json"
 holds "$(figure text nats_per_character) <= 2.2"
 
 cargo run --quiet --locked --example cells -- --quick --results "$out/cells.jsonl" --table "$out/cells.csv" --plot "$out/cells.svg" | tee "$out/cells.txt"
+holds "$(awk -F, '$1 == "adding-50" && $2 == "units" && $3 == "gru" { print $17 }' "$out/cells.csv") <= 0.01"
 cargo run --quiet --locked --example anomaly -- --quick --save "$out/anomaly.safetensors" --plot "$out/anomaly.svg"
 # Only checks that the plot is drawn: the network cannot forecast after so few updates.
 cargo run --quiet --locked --example gates -- --epochs 1 --plot "$out/gates.svg"
