@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks that the packages can be released and tags the version; pushes and publishes nothing.
 #
-#   ./scripts/release.sh            all checks, with scripts/test.sh: about half an hour on two cores
+#   ./scripts/release.sh            all checks, with scripts/test.sh
 #   ./scripts/release.sh --quick    without scripts/test.sh
 #   ./scripts/release.sh --tag      all checks, then the tag
 #

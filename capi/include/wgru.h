@@ -214,7 +214,7 @@ typedef enum WgruWeights {
 } WgruWeights;
 
 /**
- * What a stream does with a sequence whose state becomes NaN or infinite, usually because a frame holds NaN or infinity.
+ * Handling of a sequence whose state becomes NaN or infinite, usually because a frame holds NaN or infinity.
  */
 typedef enum WgruNonFinite {
     /**
@@ -462,7 +462,7 @@ typedef struct WgruStreamOptions {
      */
     size_t input_count;
     /**
-     * What happens when a state becomes NaN or infinite: a `WgruNonFinite`. Must be `WGRU_NON_FINITE_PROPAGATE` for an
+     * Handling of a state that becomes NaN or infinite: a `WgruNonFinite`. Must be `WGRU_NON_FINITE_PROPAGATE` for an
      * ONNX model.
      */
     uint32_t non_finite;
@@ -476,8 +476,8 @@ typedef struct WgruStreamOptions {
      */
     uint32_t interpolation;
     /**
-     * 0, or 1: compute tanh and the sigmoid with absolute errors up to 1.3e-5 and 7e-6. Steps of few units are then 1.1 to 1.4
-     * times as fast. Only for one sequence with weights of 32 bits and at most 64 units.
+     * 0, or 1: compute tanh and the sigmoid with absolute errors up to 1.3e-5 and 7e-6. Steps of few units are then 1.1
+     * to 1.4 times as fast. Only for one sequence with weights of 32 bits and at most 64 units.
      */
     uint32_t fast_activations;
 } WgruStreamOptions;

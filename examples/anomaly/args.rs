@@ -32,7 +32,7 @@ line and after Ctrl-C. The next call continues from there, with the same output 
 #[derive(Parser, Clone, Debug)]
 #[command(name = "anomaly", after_help = NOTES, args_override_self = true)]
 pub struct Args {
-    /// What the file holds [default: ecg]
+    /// Kind of the data [default: ecg]
     #[arg(value_enum, conflicts_with = "stream")]
     pub task: Option<Task>,
     /// The recording or table

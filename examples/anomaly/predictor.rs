@@ -16,7 +16,7 @@ const LEAST: f32 = 0.02;
 const INPUTS: usize = 2;
 const MARK: &str = "anomaly.version";
 
-/// What the network predicts, and in which units.
+/// The predicted values, and their units.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
     pub task: Task,

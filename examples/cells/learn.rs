@@ -16,7 +16,7 @@ const CLIP: f32 = 1.0;
 /// Number of times that a run is measured on the validation data.
 const CHECKS: usize = 25;
 
-/// What distinguishes the runs of a task.
+/// The settings of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Course {
     pub kind: Kind,

@@ -38,7 +38,7 @@ pub enum Read {
     Every,
 }
 
-/// What a network reads and writes.
+/// Inputs and outputs of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     pub input: Input,

@@ -39,7 +39,7 @@ impl Phase {
     }
 }
 
-/// What a result belongs to.
+/// Identifies a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     pub phase: Phase,

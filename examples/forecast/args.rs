@@ -98,7 +98,7 @@ pub struct Args {
     /// Number of rows after which the series repeats, for seasonal baselines [default: from the dates]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub season: Option<usize>,
-    /// What the network predicts
+    /// Loss, and with it the predicted distribution
     #[arg(long, value_enum, default_value_t)]
     pub loss: Loss,
     /// Share of the values that intervals are to cover [default: 0.9]

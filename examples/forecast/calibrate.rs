@@ -15,7 +15,7 @@ pub struct Forecast {
     pub quantiles: Option<Vec<f64>>,
 }
 
-/// What is added to a forecast to get its quantiles, in model units.
+/// Differences between the quantiles of a forecast and the forecast, in model units.
 ///
 /// The ends of the interval are those of [`SplitConformal`]. A method that only predicts points gets the other
 /// quantiles from its errors in the validation part. Every step of the horizon has its own.

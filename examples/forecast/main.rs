@@ -95,7 +95,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What a run found out.
+/// Results of a run.
 #[cfg_attr(not(test), allow(dead_code, reason = "read in tests"))]
 struct Done {
     /// `None` for a table that is too short for a test.

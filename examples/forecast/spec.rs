@@ -26,7 +26,7 @@ pub struct Spec {
     pub known: usize,
     /// Whether holidays are inputs.
     pub holidays: bool,
-    /// What tells the series apart.
+    /// Features that distinguish the series.
     pub statics: Statics,
     /// By series and column.
     pub scales: Vec<Vec<Scale>>,

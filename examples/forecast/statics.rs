@@ -7,7 +7,7 @@ use crate::common::files::refuse;
 use crate::series::Series;
 use crate::transform::Scale;
 
-/// What tells several series apart. Empty for a table with one series.
+/// Features that distinguish several series. Empty for a table with one series.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Statics {
     /// The column that names the series, and their names.

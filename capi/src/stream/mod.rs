@@ -55,7 +55,7 @@ pub struct WgruStreamOptions {
     pub inputs: *const WgruTensor,
     /// Number of `inputs`.
     pub input_count: usize,
-    /// What happens when a state becomes NaN or infinite: a `WgruNonFinite`. Must be `WGRU_NON_FINITE_PROPAGATE` for an
+    /// Handling of a state that becomes NaN or infinite: a `WgruNonFinite`. Must be `WGRU_NON_FINITE_PROPAGATE` for an
     /// ONNX model.
     pub non_finite: u32,
     /// Rate of the frames divided by that at which the model was trained, 1 to 64; 0 stands for 1. At 2, a model of audio
@@ -63,12 +63,12 @@ pub struct WgruStreamOptions {
     pub rate_ratio: f64,
     /// With a `rate_ratio`: a `WgruInterpolation`.
     pub interpolation: u32,
-    /// 0, or 1: compute tanh and the sigmoid with absolute errors up to 1.3e-5 and 7e-6. Steps of few units are then 1.1 to 1.4
-    /// times as fast. Only for one sequence with weights of 32 bits and at most 64 units.
+    /// 0, or 1: compute tanh and the sigmoid with absolute errors up to 1.3e-5 and 7e-6. Steps of few units are then 1.1
+    /// to 1.4 times as fast. Only for one sequence with weights of 32 bits and at most 64 units.
     pub fast_activations: u32,
 }
 
-/// What a stream does with a sequence whose state becomes NaN or infinite, usually because a frame holds NaN or infinity.
+/// Handling of a sequence whose state becomes NaN or infinite, usually because a frame holds NaN or infinity.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WgruNonFinite {

@@ -99,7 +99,7 @@ fn standardize(table: &[Vec<f64>], train: Range<usize>) -> (Vec<Vec<f32>>, f64) 
     (columns, unit)
 }
 
-/// What distinguishes the tasks from windows.
+/// The settings of a task from windows.
 struct Plan {
     name: TaskName,
     title: String,
