@@ -1,4 +1,4 @@
-//! What a model consists of.
+//! Contents of a model.
 
 use engine::io::onnx::OnnxModel;
 use engine::nn::Module;
@@ -8,7 +8,7 @@ use crate::network::Network;
 use crate::part::Part;
 use crate::sequence::Sequence;
 
-/// What a model consists of.
+/// Contents of a model.
 pub enum Content {
     /// One layer.
     Layer(Part),
