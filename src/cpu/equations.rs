@@ -27,13 +27,15 @@ pub unsafe trait Units<V: Vector> {
     unsafe fn keep(&self, reset: V, z: V);
     /// The `z` that [`keep`](Self::keep) stored.
     unsafe fn kept(&self) -> V;
+    /// σ, or what takes its place in a part of the cell. Parts are in the order of `Cell::activation_names`.
     #[inline(always)]
-    unsafe fn sigmoid(&self, v: V) -> V {
+    unsafe fn sigmoid(&self, _part: usize, v: V) -> V {
         // SAFETY: guaranteed by the caller.
         unsafe { Self::Activations::sigmoid(v) }
     }
+    /// tanh, or what takes its place in a part of the cell.
     #[inline(always)]
-    unsafe fn tanh(&self, v: V) -> V {
+    unsafe fn tanh(&self, _part: usize, v: V) -> V {
         // SAFETY: guaranteed by the caller.
         unsafe { Self::Activations::tanh(v) }
     }
@@ -47,9 +49,9 @@ pub unsafe trait Units<V: Vector> {
 pub unsafe fn gru<V: Vector>(u: &impl Units<V>) {
     // SAFETY: the caller upholds the same contract.
     unsafe {
-        let (r, z) = (u.sigmoid(u.sum(0)), u.sigmoid(u.sum(1)));
+        let (r, z) = (u.sigmoid(0, u.sum(0)), u.sigmoid(1, u.sum(1)));
         let a = u.a(2);
-        let n = u.tanh(r.fma(a, u.x(2)));
+        let n = u.tanh(2, r.fma(a, u.x(2)));
         u.put(0, mix(n, z, u.old(0)));
         u.save([(0, r), (1, z), (2, n), (3, a)]);
     }
@@ -60,7 +62,7 @@ pub unsafe fn gru<V: Vector>(u: &impl Units<V>) {
 pub unsafe fn gru_gates<V: Vector>(u: &impl Units<V>) {
     // SAFETY: the caller upholds the same contract.
     unsafe {
-        let (r, z) = (u.sigmoid(u.sum(0)), u.sigmoid(u.sum(1)));
+        let (r, z) = (u.sigmoid(0, u.sum(0)), u.sigmoid(1, u.sum(1)));
         let reset = r.mul(u.old(0));
         u.keep(reset, z);
         u.save([(0, r), (1, z), (3, reset)]);
@@ -72,7 +74,7 @@ pub unsafe fn gru_gates<V: Vector>(u: &impl Units<V>) {
 pub unsafe fn gru_candidate<V: Vector>(u: &impl Units<V>) {
     // SAFETY: the caller upholds the same contract.
     unsafe {
-        let n = u.tanh(u.sum(2));
+        let n = u.tanh(2, u.sum(2));
         u.put(0, mix(n, u.kept(), u.old(0)));
         u.save([(2, n)]);
     }
@@ -83,9 +85,9 @@ pub unsafe fn gru_candidate<V: Vector>(u: &impl Units<V>) {
 pub unsafe fn lstm<V: Vector>(u: &impl Units<V>) {
     // SAFETY: the caller upholds the same contract.
     unsafe {
-        let (i, f, g, o) = (u.sigmoid(u.sum(0)), u.sigmoid(u.sum(1)), u.tanh(u.sum(2)), u.sigmoid(u.sum(3)));
+        let (i, f, g, o) = (u.sigmoid(0, u.sum(0)), u.sigmoid(1, u.sum(1)), u.tanh(2, u.sum(2)), u.sigmoid(3, u.sum(3)));
         let c = f.fma(u.old(1), i.mul(g));
-        let s = u.tanh(c);
+        let s = u.tanh(4, c);
         u.put(0, o.mul(s));
         u.put(1, c);
         u.save([(0, i), (1, f), (2, g), (3, o), (4, s)]);
@@ -98,7 +100,7 @@ pub unsafe fn rnn<V: Vector>(u: &impl Units<V>, is_relu: bool) {
     // SAFETY: the caller upholds the same contract.
     unsafe {
         let v = u.sum(0);
-        let h = if is_relu { v.at_least(V::splat(0.0)) } else { u.tanh(v) };
+        let h = if is_relu { v.at_least(V::splat(0.0)) } else { u.tanh(0, v) };
         u.put(0, h);
         u.save([(0, h)]);
     }

@@ -6,11 +6,12 @@ use std::ops::Range;
 use super::equations::{Units, gru, gru_candidate, gru_gates, lstm, rnn};
 use super::lines::Lines;
 use super::packed::{Inputs, Packed};
-use super::simd::{Exact, Isa, LANES, Lanes, for_each_isa, load_part, store_part};
+use super::simd::{Exact, Isa, LANES, Lanes, for_each_isa, load_part, sigmoid, store_part, tanh};
 use super::sweep::Sweep;
 use super::thread_pool::{Parts, ThreadPool};
 use crate::cell::Cell;
 use crate::error::Result;
+use crate::math::Activation;
 use crate::precision::Precision;
 
 /// The weights of one layer: `w_ih` `[G·H, I]`, `w_hh` `[G·H, H]` and the biases `[G·H]`, with gates in PyTorch's order.
@@ -32,7 +33,12 @@ pub(crate) struct StepWeights {
     u_n: Option<Packed>,
     /// `[blocks, parts, 16]`: `b + d` of each gate. A GRU keeps `b_n` and `d_n` separate, in the last two parts.
     bias: Lines,
+    /// Of each part, if they are not the cell's own.
+    activations: Option<Activations>,
 }
+
+/// Activations of the parts of a cell, in the order of [`Cell::activation_names`].
+type Activations = [Activation; 5];
 
 /// Working memory for the steps of one layer.
 #[derive(Clone)]
@@ -54,7 +60,12 @@ fn bias_parts(cell: Cell) -> usize {
 }
 
 impl StepWeights {
-    pub fn new(cell: Cell, m: Matrices<'_>, precision: Precision) -> Result<Self> {
+    pub fn new(
+        cell: Cell,
+        activations: Option<Activations>,
+        m: Matrices<'_>,
+        precision: Precision,
+    ) -> Result<Self> {
         let (Matrices { w_ih, w_hh, b_ih, b_hh }, gates) = (m, cell.gates());
         let (h, parts) = (b_ih.len() / gates, bias_parts(cell));
         let mut bias = Lines::zeros(h.div_ceil(LANES) * parts * LANES);
@@ -76,7 +87,7 @@ impl StepWeights {
         } else {
             (Packed::new(w_hh, gates, h, precision)?, None)
         };
-        Ok(Self { cell, w, u, u_n, bias })
+        Ok(Self { cell, w, u, u_n, bias, activations })
     }
 
     /// Allocates working memory for `batch` rows.
@@ -117,7 +128,8 @@ impl StepWeights {
         let [new, new_cell] = new.map(Parts::new);
         let (kept, z) = (Parts::new(&mut s.kept), Parts::new(&mut s.z));
         let work = self.w.bytes() + self.u.bytes();
-        let gates = Gates { cell: self.cell, x: wx, rec: uh, bias: &self.bias, old, batch: rows, hidden: h };
+        let activations = self.activations.as_ref();
+        let gates = Gates { cell: self.cell, activations, x: wx, rec: uh, bias: &self.bias, old, batch: rows, hidden: h };
         pool.share(blocks, work, &|range: Range<usize>| {
             // SAFETY: no other thread has these blocks.
             let (wx, uh) = unsafe {
@@ -186,6 +198,7 @@ impl Half {
 #[derive(Clone, Copy)]
 struct Gates<'a> {
     cell: Cell,
+    activations: Option<&'a Activations>,
     /// `W·x`
     x: Parts,
     /// `U·h`
@@ -197,7 +210,8 @@ struct Gates<'a> {
 }
 
 #[derive(Clone, Copy)]
-struct Raw {
+struct Raw<'a> {
+    activations: Option<&'a Activations>,
     x: *const f32,
     rec: *const f32,
     bias: *const f32,
@@ -222,6 +236,7 @@ impl Gates<'_> {
         assert!(self.old[..self.cell.states()].iter().all(|old| old.len() >= batch * hidden));
         assert!(out.iter().all(|out| out.len() >= batch * hidden));
         let p = Raw {
+            activations: self.activations,
             x: self.x.as_ptr(),
             rec: self.rec.as_ptr(),
             bias: self.bias.as_ptr(),
@@ -235,16 +250,27 @@ impl Gates<'_> {
             first: range.start,
             end: range.end,
         };
-        for_each_isa!(isa, units::<_>(p: Raw, half: Half));
+        for_each_isa!(isa, units::<_>(p: Raw<'_>, half: Half));
     }
 }
 
 #[inline(always)]
-unsafe fn units<V: Lanes>(p: Raw, half: Half) {
+unsafe fn units<V: Lanes>(p: Raw<'_>, half: Half) {
+    // SAFETY: guaranteed by the caller.
+    unsafe {
+        match p.activations {
+            None => apply::<V, false>(&p, half),
+            Some(_) => apply::<V, true>(&p, half),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn apply<V: Lanes, const OTHER: bool>(p: &Raw<'_>, half: Half) {
     for block in p.first..p.end {
         for row in 0..p.batch {
             let offset = row * p.hidden + block * LANES;
-            let u = At { p: &p, half, block, row, offset, count: LANES.min(p.hidden - block * LANES) };
+            let u = At::<OTHER> { p, half, block, row, offset, count: LANES.min(p.hidden - block * LANES) };
             // SAFETY: `Gates::run` checked the lengths; no other thread writes these blocks.
             unsafe {
                 match half {
@@ -260,9 +286,9 @@ unsafe fn units<V: Lanes>(p: Raw, half: Half) {
     }
 }
 
-/// The units of one block in one row.
-struct At<'a> {
-    p: &'a Raw,
+/// The units of one block in one row. `OTHER`: with the activations of the layer instead of those of the cell.
+struct At<'a, const OTHER: bool> {
+    p: &'a Raw<'a>,
     half: Half,
     block: usize,
     row: usize,
@@ -272,17 +298,52 @@ struct At<'a> {
     count: usize,
 }
 
-impl At<'_> {
+impl<const OTHER: bool> At<'_, OTHER> {
     #[inline(always)]
     unsafe fn bias<V: Lanes>(&self, part: usize) -> V {
         // SAFETY: the bias holds [blocks, parts, 16].
         unsafe { V::load(self.p.bias.add((self.block * self.p.bias_parts + part) * LANES)) }
     }
+
+    /// Applies the layer's activation of a part: as vectors for those that trained models have, else lane by lane.
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
+    #[cfg_attr(target_arch = "wasm32", inline(never))]
+    unsafe fn activate<V: Lanes>(&self, part: usize, v: V) -> V {
+        let activation = self.p.activations.map_or(Activation::Tanh, |all| all[part]);
+        // SAFETY: guaranteed by the caller.
+        unsafe {
+            match activation {
+                Activation::Sigmoid => sigmoid(v),
+                Activation::Tanh => tanh(v),
+                Activation::Relu => v.at_least(V::splat(0.0)),
+                Activation::HardSigmoid { alpha, beta } => {
+                    v.fma(V::splat(alpha), V::splat(beta)).at_least(V::splat(0.0)).at_most(V::splat(1.0))
+                }
+                other => {
+                    let mut lanes = [0.0; LANES];
+                    v.store(lanes.as_mut_ptr());
+                    V::load(lanes.map(|v| other.apply(v)).as_ptr())
+                }
+            }
+        }
+    }
 }
 
 // SAFETY: products hold [blocks, batch, gates, 16], states [batch, H].
-unsafe impl<V: Lanes> Units<V> for At<'_> {
+unsafe impl<V: Lanes, const OTHER: bool> Units<V> for At<'_, OTHER> {
     type Activations = Exact;
+
+    #[inline(always)]
+    unsafe fn sigmoid(&self, part: usize, v: V) -> V {
+        // SAFETY: guaranteed by the caller.
+        unsafe { if OTHER { self.activate(part, v) } else { sigmoid(v) } }
+    }
+
+    #[inline(always)]
+    unsafe fn tanh(&self, part: usize, v: V) -> V {
+        // SAFETY: guaranteed by the caller.
+        unsafe { if OTHER { self.activate(part, v) } else { tanh(v) } }
+    }
 
     /// Includes the bias.
     #[inline(always)]

@@ -38,7 +38,7 @@ pub struct StreamOptions {
     pub threads: usize,
     /// Computes tanh and σ as ratios of polynomials, with absolute errors up to 1.3e-5 and 7e-6. Steps with few units
     /// are then 1.1 to 1.4 times as fast, because activations take much of their time. Only for one sequence with f32
-    /// weights and at most 64 units, and not in browsers.
+    /// weights, at most 64 units and the cell's usual activations, and not in browsers.
     pub fast_activations: bool,
     /// Handling of a sequence whose state becomes NaN or infinite.
     pub non_finite: NonFinite,
@@ -140,14 +140,11 @@ fn check(c: &RecurrentConfig, options: StreamOptions) -> Result<Cell> {
     if !(1..=MOST_THREADS).contains(&options.threads) {
         return Err(Error::value(op, "threads", format!("1 to {MOST_THREADS}"), options.threads));
     }
-    if options.fast_activations && !(HAS_FAST && Model::is_small(c.hidden, options)) {
-        let got = format!("batch {}, weights {:?}, {} units", options.batch, options.weights, c.hidden);
-        return Err(Error::value(
-            op,
-            "fast_activations",
-            "one sequence, f32 weights and at most 64 units, outside browsers",
-            got,
-        ));
+    if options.fast_activations && !(HAS_FAST && Model::is_small(c, options)) {
+        let (batch, weights, units) = (options.batch, options.weights, c.hidden);
+        let got = format!("batch {batch}, weights {weights:?}, {units} units, activations {:?}", c.activations());
+        let expected = "one sequence, f32 weights, at most 64 units and the cell's usual activations, outside browsers";
+        return Err(Error::value(op, "fast_activations", expected, got));
     }
     rate::check(options)?;
     for (arg, set) in [("bidirectional", c.bidirectional), ("reverse", c.reverse)] {
@@ -172,10 +169,7 @@ fn check(c: &RecurrentConfig, options: StreamOptions) -> Result<Cell> {
         );
         return Err(Error::value(op, "options", "neither clip nor zoneout", got));
     }
-    match c.activations[..] {
-        [] => Ok(c.cell),
-        _ => Err(Error::value(op, "activations", "the defaults of the cell", format!("{:?}", c.activations))),
-    }
+    Ok(c.cell)
 }
 
 impl Stream {
@@ -184,8 +178,8 @@ impl Stream {
     ///
     /// # Errors
     /// [`Error::Value`] for a batch of 0, a number of threads out of range, a reverse or bidirectional layer, options
-    /// that a stream does not support (other activations, clipping, zoneout, projections, peepholes), or weights that
-    /// f16 cannot represent; [`Error::DeviceMix`] for a layer on a GPU.
+    /// that a stream does not support (clipping, zoneout, projections, peepholes), or weights that f16 cannot represent;
+    /// [`Error::DeviceMix`] for a layer on a GPU.
     pub fn new(layer: &Recurrent, options: StreamOptions) -> Result<Self> {
         let cell = check(layer.config(), options)?;
         Ok(Self::of(Arc::new(Model::new(layer, cell, options)?), options))

@@ -5,7 +5,7 @@ use super::{NonFinite, StreamOptions, values};
 use crate::cell::Cell;
 use crate::cpu::{Inputs, Isa, LANES, Matrices, Packed, SmallHead, SmallStack, StepScratch, StepWeights, ThreadPool};
 use crate::error::Result;
-use crate::nn::{Linear, Recurrent};
+use crate::nn::{Linear, Recurrent, RecurrentConfig};
 use crate::ops::recurrent::Weights;
 use crate::precision::Precision;
 
@@ -220,19 +220,21 @@ impl States {
 
 impl Model {
     /// Whether the layers are small ones. Threads would not help them, and results do not depend on their number.
-    pub fn is_small(hidden: usize, options: StreamOptions) -> bool {
-        SmallStack::suits(hidden) && options.batch == 1 && options.weights == Precision::F32
+    pub fn is_small(c: &RecurrentConfig, options: StreamOptions) -> bool {
+        let is_plain = c.activations.is_empty();
+        SmallStack::suits(c.hidden) && is_plain && options.batch == 1 && options.weights == Precision::F32
     }
 
     pub fn new(layer: &Recurrent, cell: Cell, options: StreamOptions) -> Result<Self> {
         let (c, isa, pool) = (layer.config(), Isa::detect(), ThreadPool::new(options.threads));
         let weights = layer.weights.iter().flatten();
-        let kind = if Self::is_small(c.hidden, options) {
+        let kind = if Self::is_small(c, options) {
             let values = weights.map(read).collect::<Result<Vec<_>>>()?;
             let matrices: Vec<_> = values.iter().map(Values::borrow).collect();
             Kind::Small(SmallStack::new(isa, cell, c.hidden, &matrices, options.fast_activations))
         } else {
-            let blocks = |w| read(w).and_then(|w| StepWeights::new(cell, w.borrow(), options.weights));
+            let activations = (!c.activations.is_empty()).then(|| c.five_activations());
+            let blocks = |w| read(w).and_then(|w| StepWeights::new(cell, activations, w.borrow(), options.weights));
             Kind::Blocks(weights.map(blocks).collect::<Result<_>>()?)
         };
         let mut first = Vec::with_capacity(cell.states() * c.layers * c.hidden);

@@ -403,26 +403,56 @@ fn members(cell: Cell, rate_ratio: f64) {
     }
 }
 
+/// Every activation in every part of every cell.
+#[test]
+fn streams_match_layers_with_other_activations() {
+    let all = [
+        Activation::Sigmoid,
+        Activation::Tanh,
+        Activation::Relu,
+        Activation::Affine { alpha: 0.7, beta: -0.2 },
+        Activation::LeakyRelu { alpha: 0.1 },
+        Activation::ThresholdedRelu { alpha: 0.1 },
+        Activation::ScaledTanh { alpha: 1.3, beta: 0.8 },
+        Activation::HardSigmoid { alpha: 0.2, beta: 0.5 },
+        Activation::Elu { alpha: 0.9 },
+        Activation::Softsign,
+        Activation::Softplus,
+    ];
+    let layer = |cell: Cell, hidden: usize, activations: Vec<Activation>| {
+        let config = RecurrentConfig { activations, ..RecurrentConfig::new(cell, 3, hidden) };
+        config.build(&Device::cpu(), &mut Rng::new(7)).expect("layer")
+    };
+    for cell in Cell::ALL {
+        for place in 0..cell.activation_names().len() {
+            for activation in all {
+                let mut activations = cell.activations().to_vec();
+                activations[place] = activation;
+                compare(&layer(cell, 5, activations), 2, Precision::F32, F32);
+            }
+        }
+        // All parts at once, each with one of its own, and several blocks of units.
+        let mixed = |shift: usize| (0..cell.activation_names().len()).map(|i| all[(2 * i + shift) % 11]).collect();
+        (0..11).for_each(|shift| _ = compare(&layer(cell, 37, mixed(shift)), 1, Precision::F32, F32));
+    }
+    let relu = layer(Cell::Gru, 5, vec![Activation::Sigmoid, Activation::Sigmoid, Activation::Relu]);
+    let fast = StreamOptions { fast_activations: true, ..Default::default() };
+    let error = Stream::new(&relu, fast).err().expect("no fast ReLU").to_string();
+    assert!(error.contains("fast_activations") && error.contains("Relu"), "{error}");
+}
+
 #[test]
 fn streams_refuse_unsupported_layers() {
     let device = Device::cpu();
     let clip = RecurrentOptions { clip: Some(1.0), ..Default::default() };
     let (base, lstm) = (RecurrentConfig::gru(2, 3), RecurrentConfig::lstm(2, 3));
-    let other = |cell: Cell, place: usize, activation: Activation| {
-        let mut activations = cell.activations().to_vec();
-        activations[place] = activation;
-        RecurrentConfig { activations, ..RecurrentConfig::new(cell, 2, 3) }
-    };
     for (config, word) in [
         (RecurrentConfig { bidirectional: true, ..base.clone() }, "bidirectional"),
         (RecurrentConfig { reverse: true, ..base.clone() }, "reverse"),
         (RecurrentConfig { options: clip, ..base.clone() }, "options"),
-        (other(Cell::Gru, 2, Activation::Relu), "activations"),
         (RecurrentConfig { projection: 2, ..lstm.clone() }, "projection"),
         (RecurrentConfig { peephole: true, ..lstm.clone() }, "peephole"),
         (RecurrentConfig { input_forget: true, ..lstm }, "input_forget"),
-        (other(Cell::Lstm, 2, Activation::Relu), "activations"),
-        (other(Cell::Rnn, 0, Activation::Softsign), "activations"),
     ] {
         let error = config.build(&device, &mut Rng::new(0)).and_then(|layer| layer.stream(1)).err().expect("refused");
         assert!(error.to_string().contains(word), "{error}");

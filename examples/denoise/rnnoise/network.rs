@@ -4,8 +4,8 @@
 use std::fmt::Write;
 
 use wgru::io::{TensorFile, load_parameters, load_recurrent_blocking};
-use wgru::nn::{Gru, Linear, Mode, Module, RunOptions};
-use wgru::{Device, Error, Result, Rng, Tensor};
+use wgru::nn::Linear;
+use wgru::{Device, Error, Result, Rng, Stream};
 
 use super::bands::BANDS;
 use super::features::FEATURES;
@@ -49,13 +49,44 @@ fn cut_short() -> Error {
     format("is cut short")
 }
 
+/// A dense layer with tanh.
+struct Dense {
+    /// `[inputs, units]`
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+    output: Vec<f32>,
+}
+
+impl Dense {
+    fn load(part: &TensorFile) -> Result<Self> {
+        let (dims, weights) = part.get("weight")?;
+        let &[units, inputs] = dims else { return Err(format("has no kernel")) };
+        let weights = (0..inputs * units).map(|i| weights[i % units * inputs + i / units]).collect();
+        let bias = part.get("bias")?.1.to_vec();
+        if bias.len() != units {
+            return Err(format(&format!("has {} biases of a layer of {units} units", bias.len())));
+        }
+        Ok(Self { weights, output: vec![0.0; units], bias })
+    }
+
+    fn run(&mut self, x: &[f32]) {
+        let Self { weights, bias, output } = self;
+        output.copy_from_slice(bias);
+        for (x, row) in x.iter().zip(weights.chunks_exact(bias.len())) {
+            output.iter_mut().zip(row).for_each(|(sum, w)| *sum += x * w);
+        }
+        output.iter_mut().for_each(|v| *v = v.tanh());
+    }
+}
+
 pub struct Network {
-    device: Device,
-    dense: Linear,
-    /// For speech, noise and denoising.
-    grus: [Gru; 3],
-    output: Linear,
-    states: [Tensor; 3],
+    dense: Dense,
+    speech: Stream,
+    noise: Stream,
+    /// With the layer for the gains, before its sigmoid.
+    denoise: Stream,
+    /// `[dense, speech, features]` and `[speech, noise, features]`: inputs of the GRUs for noise and for denoising.
+    inputs: [Vec<f32>; 2],
 }
 
 impl Network {
@@ -72,53 +103,67 @@ impl Network {
                 got => return Err(format(&format!("layer {layer:?} has the activation {got:?}; expected {want:?}"))),
             }
         }
-        let linear = |name: &str| -> Result<Linear> {
-            let part = file.under(name);
-            let &[output, input] = part.get("weight")?.0 else { return Err(format("has no kernel")) };
-            let linear = Linear::new(device, input, output, true, &mut Rng::new(0))?;
-            load_parameters(&linear, &part)?;
-            Ok(linear)
-        };
-        let gru = |name: &str| load_recurrent_blocking(device, &file.under(name));
-        let grus = [gru("vad_gru")?, gru("noise_gru")?, gru("denoise_gru")?];
-        let zeros = |gru: &Gru| Tensor::zeros(device, &[1, 1, gru.config().hidden]);
-        let states = [zeros(&grus[0])?, zeros(&grus[1])?, zeros(&grus[2])?];
-        let mut network = Self {
-            device: device.clone(),
-            dense: linear("input_dense")?,
-            grus,
-            output: linear("denoise_output")?,
-            states,
-        };
-        // A first run checks that the layers fit together.
-        let initial = network.states.clone();
-        match network.run(&[0.0; FEATURES])?.len() {
-            BANDS => {}
-            other => return Err(format(&format!("has {other} gains; expected {BANDS}"))),
+        let stream = |name: &str| load_recurrent_blocking(device, &file.under(name))?.stream(1);
+        let gains = file.under("denoise_output");
+        let &[outputs, units] = gains.get("weight")?.0 else { return Err(format("has no kernel")) };
+        if outputs != BANDS {
+            return Err(format(&format!("has {outputs} gains; expected {BANDS}")));
         }
-        network.states = initial;
+        let linear = Linear::new(device, units, outputs, true, &mut Rng::new(0))?;
+        load_parameters(&linear, &gains)?;
+        let mut network = Self {
+            dense: Dense::load(&file.under("input_dense"))?,
+            speech: stream("vad_gru")?,
+            noise: stream("noise_gru")?,
+            denoise: stream("denoise_gru")?.then(&linear)?,
+            inputs: [const { Vec::new() }; 2],
+        };
+        let features = network.dense.weights.len() / network.dense.bias.len();
+        if features != FEATURES {
+            return Err(format(&format!("reads {features} features; expected {FEATURES}")));
+        }
+        for (input, stream) in network.inputs.iter_mut().zip([&network.noise, &network.denoise]) {
+            *input = vec![0.0; stream.input()];
+        }
+        // A first run checks that the layers fit together.
+        network.run(&[0.0; FEATURES])?;
+        network.speech.reset();
+        network.noise.reset();
+        network.denoise.reset();
         Ok(network)
     }
 
-    /// Returns the gains of a frame, from the state after the previous one.
+    /// Returns the gains of a frame, from the state after the previous one. Allocates nothing.
     pub fn gains(&mut self, features: &[f32; FEATURES]) -> [f32; BANDS] {
-        let gains = self.run(features).expect("the layers fit together, as checked when they were loaded");
-        gains.try_into().expect("as many gains as bands, as checked when the layers were loaded")
+        self.run(features).expect("the layers fit together, as checked when they were loaded")
     }
 
-    fn run(&mut self, features: &[f32; FEATURES]) -> Result<Vec<f32>> {
-        let x = Tensor::from_slice(&self.device, features, &[1, 1, FEATURES])?;
-        let dense = self.dense.forward(&x)?.tanh()?;
-        let speech = self.step(0, &dense)?;
-        let noise = self.step(1, &Tensor::concat(&[&dense, &speech, &x], 2)?)?;
-        let denoise = self.step(2, &Tensor::concat(&[&speech, &noise, &x], 2)?)?;
-        self.output.forward(&denoise)?.sigmoid()?.read_blocking()
+    fn run(&mut self, features: &[f32; FEATURES]) -> Result<[f32; BANDS]> {
+        self.dense.run(features);
+        let dense = &self.dense.output[..];
+        let speech = self.speech.step(dense)?;
+        let [for_noise, for_denoise] = &mut self.inputs;
+        join(for_noise, [dense, speech, features])?;
+        join(for_denoise, [speech, self.noise.step(for_noise)?, features])?;
+        let logits = self.denoise.step(for_denoise)?;
+        Ok(std::array::from_fn(|band| 1.0 / (1.0 + (-logits[band]).exp())))
     }
+}
 
-    fn step(&mut self, place: usize, x: &Tensor) -> Result<Tensor> {
-        let options = RunOptions { h0: Some(&self.states[place]), ..RunOptions::default() };
-        let output = self.grus[place].run(x, options, &mut Mode::Eval)?.output;
-        self.states[place] = output.clone();
-        Ok(output)
+/// Copies `parts` one after the other.
+///
+/// # Errors
+/// Unless they are as long as `to`.
+fn join(to: &mut [f32], parts: [&[f32]; 3]) -> Result<()> {
+    let (expected, got) = (to.len(), parts.iter().map(|part| part.len()).sum::<usize>());
+    if got != expected {
+        return Err(format(&format!("has a layer of {expected} inputs that reads layers of {got} outputs")));
     }
+    let mut rest = to;
+    for part in parts {
+        let (place, after) = rest.split_at_mut(part.len());
+        place.copy_from_slice(part);
+        rest = after;
+    }
+    Ok(())
 }

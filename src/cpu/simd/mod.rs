@@ -138,8 +138,6 @@ pub(crate) use unrolled;
 pub unsafe trait Lanes: Vector {
     /// The vector in which layers of few units are computed.
     type Wide: Vector;
-    /// Eight lanes, for fewer units than `Wide` has.
-    type Eight: Vector;
     /// Four lanes.
     type Four: Vector;
     /// Number of registers for the sums of layers of few units.

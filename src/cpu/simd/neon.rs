@@ -78,7 +78,6 @@ unsafe impl Vector for Quad {
 // SAFETY: as above.
 unsafe impl Lanes for Neon {
     type Wide = Pair<Quad>;
-    type Eight = Pair<Quad>;
     type Four = Quad;
     const ROOM: usize = 24;
     #[inline(always)]

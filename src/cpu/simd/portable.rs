@@ -80,7 +80,6 @@ unsafe impl<const N: usize> Vector for Portable<N> {
 // SAFETY: as above, for sixteen floats.
 unsafe impl Lanes for Portable<LANES> {
     type Wide = Portable<8>;
-    type Eight = Portable<8>;
     type Four = Portable<4>;
     const ROOM: usize = 12;
     const TWO: bool = !cfg!(target_arch = "wasm32");

@@ -14,12 +14,35 @@ pub unsafe trait Vector: Copy {
     /// Whether [`sigmoid`](super::sigmoid) and [`tanh`](super::tanh) are function calls: inlined, they would cost more
     /// code size than they save time.
     const CALLS: bool = false;
+    /// Whether [`load_first`](Self::load_first) and [`store_first`](Self::store_first) take about as long as whole loads and
+    /// stores.
+    const MASKS: bool = false;
     /// The same value in every lane.
     unsafe fn splat(v: f32) -> Self;
     /// Loads `WIDTH` floats.
     unsafe fn load(from: *const f32) -> Self;
     /// Stores `WIDTH` floats.
     unsafe fn store(self, to: *mut f32);
+    /// Loads the first `count` lanes, at most `WIDTH`; the others are 0.
+    #[inline(always)]
+    unsafe fn load_first(from: *const f32, count: usize) -> Self {
+        let mut lanes = [0.0f32; 16];
+        // SAFETY: valid for `count` floats; a vector has at most sixteen lanes.
+        unsafe {
+            std::ptr::copy_nonoverlapping(from, lanes.as_mut_ptr(), count);
+            Self::load(lanes.as_ptr())
+        }
+    }
+    /// Stores the first `count` lanes, at most `WIDTH`.
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, count: usize) {
+        let mut lanes = [0.0f32; 16];
+        // SAFETY: as above.
+        unsafe {
+            self.store(lanes.as_mut_ptr());
+            std::ptr::copy_nonoverlapping(lanes.as_ptr(), to, count);
+        }
+    }
     /// `self·a + b`
     unsafe fn fma(self, a: Self, b: Self) -> Self;
     /// `self + a`

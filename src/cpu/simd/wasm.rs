@@ -137,7 +137,6 @@ unsafe impl Vector for Quad {
 // SAFETY: as above, for sixteen floats.
 unsafe impl Lanes for Simd128 {
     type Wide = Pair<Quad>;
-    type Eight = Pair<Quad>;
     type Four = Quad;
     const ROOM: usize = 12;
     const TWO: bool = false;

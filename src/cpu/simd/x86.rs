@@ -9,11 +9,18 @@ use std::arch::x86_64::*;
 #[derive(Clone, Copy)]
 pub struct Avx512(__m512);
 
+/// The mask of the first `count` lanes, at most sixteen.
+#[inline(always)]
+fn first(count: usize) -> __mmask16 {
+    ((1u32 << count) - 1) as __mmask16
+}
+
 // SAFETY: every function requires AVX-512 F, which the trait's contract requires of the caller.
 unsafe impl Vector for Avx512 {
     const WIDTH: usize = 16;
     const REGISTERS: usize = 1;
     const FUSES: bool = true;
+    const MASKS: bool = true;
     #[inline(always)]
     unsafe fn splat(v: f32) -> Self {
         Self(unsafe { _mm512_set1_ps(v) })
@@ -25,6 +32,33 @@ unsafe impl Vector for Avx512 {
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         unsafe { _mm512_storeu_ps(to, self.0) }
+    }
+    #[inline(always)]
+    unsafe fn load_first(from: *const f32, count: usize) -> Self {
+        // As in `store_first`: a load that covers more than was stored together waits too.
+        Self(unsafe {
+            match count {
+                4 => _mm512_zextps128_ps512(_mm_loadu_ps(from)),
+                8 => _mm512_zextps256_ps512(_mm256_loadu_ps(from)),
+                12 => _mm512_insertf32x4::<2>(_mm512_zextps256_ps512(_mm256_loadu_ps(from)), _mm_loadu_ps(from.add(8))),
+                _ => _mm512_maskz_loadu_ps(first(count), from),
+            }
+        })
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, count: usize) {
+        unsafe {
+            // A load soon after a masked store waits until the store is done, so the usual numbers go without one.
+            match count {
+                4 => _mm_storeu_ps(to, _mm512_castps512_ps128(self.0)),
+                8 => _mm256_storeu_ps(to, _mm512_castps512_ps256(self.0)),
+                12 => {
+                    _mm256_storeu_ps(to, _mm512_castps512_ps256(self.0));
+                    _mm_storeu_ps(to.add(8), _mm512_extractf32x4_ps::<2>(self.0));
+                }
+                _ => _mm512_mask_storeu_ps(to, first(count), self.0),
+            }
+        }
     }
     #[inline(always)]
     unsafe fn fma(self, a: Self, b: Self) -> Self {
@@ -85,7 +119,6 @@ unsafe impl Vector for Avx512 {
 // SAFETY: as above.
 unsafe impl Lanes for Avx512 {
     type Wide = Self;
-    type Eight = Avx;
     type Four = Sse;
     const ROOM: usize = 24;
     const SUMS: usize = 24;
@@ -290,7 +323,6 @@ pub type Avx2 = Pair<Avx>;
 // SAFETY: every function requires AVX2, FMA and F16C, which the trait's contract requires of the caller.
 unsafe impl Lanes for Avx2 {
     type Wide = Avx;
-    type Eight = Avx;
     type Four = Sse;
     const ROOM: usize = 12;
     #[inline(always)]

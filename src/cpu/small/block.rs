@@ -85,12 +85,15 @@ struct Step {
 }
 
 /// The lanes of the next block of a pass over `gates` gates, if `left` units are left.
+///
+/// With masks, a vector that is mostly empty is faster than smaller ones, of which each computes its own activations.
+#[inline(always)]
 pub(super) fn lanes<V: Lanes>(gates: usize, left: usize) -> usize {
     let wide = V::Wide::WIDTH;
+    let needs = |vectors: usize| if V::Wide::MASKS { (vectors - 1) * wide + 1 } else { vectors * wide };
     match left {
-        _ if left >= 2 * wide && has_room::<V>(gates) => 2 * wide,
-        _ if left >= wide => wide,
-        8.. => 8,
+        _ if left >= needs(2) && has_room::<V>(gates) => 2 * wide,
+        _ if left >= needs(1) => wide,
         _ => 4,
     }
 }
@@ -107,24 +110,20 @@ unsafe fn pass<V: Lanes, A: Activations, E: Equations, const G: usize>(
     mut words: *const f32,
     from: *const f32,
 ) {
-    let mut unit = 0;
+    let (mut unit, mut left) = (0, p.hidden);
     // SAFETY: guaranteed by the caller.
     unsafe {
-        while const { has_room::<V>(G) } && p.hidden - unit >= 2 * V::Wide::WIDTH {
-            words = chains::<V, V::Wide, A, E, G, 2>(p, words, from, unit);
-            unit += 2 * V::Wide::WIDTH;
-        }
-        while p.hidden - unit >= V::Wide::WIDTH {
-            words = chains::<V, V::Wide, A, E, G, 1>(p, words, from, unit);
-            unit += V::Wide::WIDTH;
-        }
-        if const { V::Wide::WIDTH > 8 } && p.hidden - unit >= 8 {
-            words = chains::<V, V::Eight, A, E, G, 1>(p, words, from, unit);
-            unit += 8;
-        }
-        while p.hidden > unit {
-            words = chains::<V, V::Four, A, E, G, 1>(p, words, from, unit);
-            unit += 4;
+        while left > 0 {
+            let lanes = lanes::<V>(G, left);
+            words = match lanes {
+                4 => chains::<V, V::Four, A, E, G, 1>(p, words, from, unit),
+                _ if const { has_room::<V>(G) } && lanes > V::Wide::WIDTH => {
+                    chains::<V, V::Wide, A, E, G, 2>(p, words, from, unit)
+                }
+                _ => chains::<V, V::Wide, A, E, G, 1>(p, words, from, unit),
+            };
+            unit += lanes;
+            left = left.saturating_sub(lanes);
         }
     }
 }
@@ -257,12 +256,7 @@ impl<W: Vector, A, const G: usize> At<'_, W, A, G> {
         // SAFETY: `from` is a state of H floats.
         unsafe {
             let from = from.add(self.unit);
-            if self.count == W::WIDTH {
-                return W::load(from);
-            }
-            let mut lanes = [0.0f32; 16];
-            std::ptr::copy_nonoverlapping(from, lanes.as_mut_ptr(), self.count);
-            W::load(lanes.as_ptr())
+            if self.count == W::WIDTH { W::load(from) } else { W::load_first(from, self.count) }
         }
     }
 
@@ -271,17 +265,12 @@ impl<W: Vector, A, const G: usize> At<'_, W, A, G> {
         // SAFETY: as above.
         unsafe {
             let to = to.add(self.unit);
-            if self.count == W::WIDTH {
-                return v.store(to);
-            }
-            let mut lanes = [0.0f32; 16];
-            v.store(lanes.as_mut_ptr());
-            std::ptr::copy_nonoverlapping(lanes.as_ptr(), to, self.count);
+            if self.count == W::WIDTH { v.store(to) } else { v.store_first(to, self.count) }
         }
     }
 }
 
-// SAFETY: only vectors of four lanes are partly filled.
+// SAFETY: states have H floats, of which these units are `count`.
 unsafe impl<W: Vector, A: Activations, const G: usize> Units<W> for At<'_, W, A, G> {
     type Activations = A;
 

@@ -183,6 +183,12 @@ impl RecurrentConfig {
         if self.activations.is_empty() { self.cell.activations() } else { &self.activations }
     }
 
+    /// The activations, the last one repeated up to five.
+    pub(crate) fn five_activations(&self) -> [Activation; 5] {
+        let all = self.activations();
+        std::array::from_fn(|i| all[i.min(all.len() - 1)])
+    }
+
     /// Returns names and shapes of the parameters, in order.
     pub(crate) fn shapes(&self) -> Vec<(String, Vec<usize>)> {
         let (rows, h, directions) = (self.cell.gates() * self.hidden, self.hidden, self.directions());

@@ -232,7 +232,6 @@ impl Recurrent {
     /// Describes the run of one layer for the sequence engine.
     fn layer(&self, [steps, batch, input]: [usize; 3], noise: Noise, plan: Plan) -> Layer {
         let c = &self.config;
-        let activations = c.activations();
         Layer {
             cell: c.cell,
             steps,
@@ -242,7 +241,7 @@ impl Recurrent {
             out: c.out(),
             directions: c.directions(),
             reverse: c.reverse,
-            activations: std::array::from_fn(|i| activations[i.min(activations.len() - 1)]),
+            activations: c.five_activations(),
             clip: c.options.clip,
             input_forget: c.input_forget,
             peephole: c.peephole,
