@@ -169,7 +169,7 @@ const TITLE = 30;
 
 /**
  * Draws the values `[steps, units]` of a gate: its name, a legend of the color scale, and a heat map below them. Gates
- * are shares; a candidate or a state is from -1 to 1.
+ * are shares; a candidate or a state is from -1 to 1. Returns the top of the heat map.
  */
 export function gauge(context, { left, top, right, bottom }, colors, { name, title = name, values, steps, units, hue = 'accent' }) {
   const signed = name === 'candidate' || name === 'cell' || name === 'state';
@@ -190,4 +190,5 @@ export function gauge(context, { left, top, right, bottom }, colors, { name, tit
   context.fillText(String(high), right - 12, map - 6);
   heat(context, { left, top: map, right, bottom }, colors, { values, columns: steps, rows: units, low, high, scale });
   context.strokeRect(left + 0.5, map + 0.5, right - left - 1, bottom - map - 1);
+  return map;
 }

@@ -11,12 +11,11 @@ export const CELLS = {
 /** Units of each cell, or of the GRU if all have about as many weights as the GRU. */
 const UNITS = 32;
 const INPUTS = 2;
-/** Updates of each cell before the next one continues, and examples of an update. */
-export const ROUND = 20;
-const BATCH = 32;
-/** Rounds of a race. */
-export const ROUNDS = 75;
-const HELD_OUT = 256;
+/** Examples to learn from, examples of an update, and examples to measure the error on. */
+const [EXAMPLES, BATCH, HELD_OUT] = [1024, 32, 256];
+/** Updates of an epoch, after which the error is measured, and epochs of a race. */
+export const UPDATES = EXAMPLES / BATCH;
+export const EPOCHS = 48;
 
 const weights = (blocks, units) => blocks * units * (units + INPUTS + 2) + units + 1;
 
@@ -32,29 +31,33 @@ export function unitsOf(cell, equal) {
 
 /** A network, and its results so far. */
 class Racer {
-  /** Squared error on held-out sequences after each round. */
+  /** Squared error on held-out sequences after each epoch. */
   curve = [];
-  /** Round in which the task was learned, counted from 1. */
+  /** Updates until the task was learned, and milliseconds since the start. */
   reached = null;
-  /** Time of training so far, and when the task was learned, in milliseconds. */
-  time = 0;
-  reachedTime = null;
+  time = null;
 
   constructor(cell, network) {
     [this.cell, this.network] = [cell, network];
   }
+
+  get updates() {
+    return this.curve.length * UPDATES;
+  }
 }
 
 /**
- * A race over sequences of `steps` steps. All cells learn from the same sequences in the same order, in turns, so that
- * they have the same number of updates after each round. The same `seed` gives the same race.
+ * A race over sequences of `steps` steps. The cells are trained at the same time, and take turns of equal time. All
+ * learn from the same sequences in the same order, and `seed` decides all errors.
  */
 export class Race {
-  rounds = 0;
+  isStarted = false;
+  /** The racers that have learned the task, the first one first. */
+  learned = [];
 
   static async open(device, { steps, equal, seed }) {
     const race = new Race();
-    Object.assign(race, { device, steps, seed, validation: adding(HELD_OUT, steps, 1e6 + seed) });
+    Object.assign(race, { steps, seed });
     race.racers = await Promise.all(
       Object.keys(CELLS).map(async (cell) => {
         const network = await device.create({ cell, input: INPUTS, hidden: unitsOf(cell, equal), outputs: 1, seed });
@@ -64,35 +67,29 @@ export class Race {
     return race;
   }
 
-  get isOver() {
-    return this.rounds >= ROUNDS;
+  /** Trains all cells until `signal` is aborted or the race is over. Calls `heard(racer)` after each epoch of a cell. */
+  async run(signal, heard) {
+    this.isStarted = true;
+    const { steps, seed } = this;
+    const [examples, validation] = [adding(EXAMPLES, steps, 2 * seed), adding(HELD_OUT, steps, 2 * seed + 1)];
+    const began = performance.now();
+    const run = (racer) => {
+      const onEpoch = ({ validation }) => {
+        racer.curve.push(validation);
+        if (!racer.reached && validation <= LEARNED) {
+          [racer.reached, racer.time] = [racer.updates, performance.now() - began];
+          this.learned.push(racer);
+        }
+        heard(racer);
+      };
+      return train(racer.network, examples, { epochs: EPOCHS, batch: BATCH, rate: 0.01, clipNorm: 1, seed, validation, onEpoch, signal });
+    };
+    await Promise.all(this.racers.map(run));
   }
 
-  /** Trains every cell for one round. Returns whether one of them has learned the task in it. */
-  async round() {
-    const examples = adding(ROUND * BATCH, this.steps, this.seed * ROUNDS + this.rounds);
-    const options = { epochs: 1, batch: BATCH, rate: 0.01, clipNorm: 1, inOrder: true, validation: this.validation };
-    const before = this.learned.length;
-    for (const racer of this.racers) {
-      const began = performance.now();
-      const { validation } = await train(racer.network, examples, options);
-      racer.time += performance.now() - began;
-      racer.curve.push(validation[0]);
-      if (racer.reached || validation[0] > LEARNED) continue;
-      [racer.reached, racer.reachedTime] = [this.rounds + 1, racer.time];
-    }
-    this.rounds++;
-    return this.learned.length > before;
-  }
-
-  /** The racers that have learned the task, the first one first. */
-  get learned() {
-    return this.racers.filter(({ reached }) => reached).sort((a, b) => a.reached - b.reached);
-  }
-
-  /** Runs every cell on `example`, with its gates. */
-  look(example) {
-    return Promise.all(this.racers.map(({ network }) => persist(() => network.run(example.x, example.dims, { gates: true }))));
+  /** Runs a cell on `example`, with its gates. */
+  look({ network }, example) {
+    return persist(() => network.run(example.x, example.dims, { gates: true }));
   }
 
   free() {
