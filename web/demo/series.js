@@ -91,9 +91,12 @@ export function moments(values, n = values.length) {
 export async function split(table, target, ahead) {
   const { rows } = table;
   const test = Math.min(365, Math.floor(rows / 5));
-  const validation = Math.floor((rows - test) / 8);
-  const learned = rows - test - validation;
   const main = table.columns[target];
+  const eighth = Math.floor((rows - test) / 8);
+  const period = cycle(table.labels, main.values.slice(0, rows - test - eighth));
+  // Intervals are calibrated on the validation rows: with a whole cycle, they know the errors of all its parts.
+  const validation = Math.max(eighth, period && period <= rows / 4 ? Math.round(period) : 0);
+  const learned = rows - test - validation;
   const others = table.columns.filter((c) => c !== main).slice(0, 7);
   const inputs = [];
   for (const column of [main, ...others]) {
@@ -107,7 +110,6 @@ export async function split(table, target, ahead) {
   }
   await turn();
   const scale = moments(main.values, learned);
-  const period = cycle(table.labels, main.values.slice(0, learned));
   const [window, horizon] = [Math.min(20, learned >> 2), Math.min(ahead, validation >> 1)];
   return { table, target: main.name, values: main.values, inputs, scale, period, learned, validation, test, window, horizon };
 }

@@ -78,7 +78,7 @@ export const race = {
     const errors = async () => {
       await seen.page.evaluate(() => (window.seenErrors = {}));
       await seen.press('race', 'start');
-      await seen.updates(64);
+      await seen.page.waitForFunction((cells) => cells.every((cell) => window.seenErrors[`${cell} 64`]), CELLS, { timeout: 5 * MINUTES });
       await seen.stop();
       const found = await seen.page.evaluate(() => window.seenErrors);
       return CELLS.flatMap((cell) => [32, 64].map((n) => found[`${cell} ${n}`])).join(' ');
