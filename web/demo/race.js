@@ -72,7 +72,7 @@ function report() {
     const error = curve.at(-1) ?? null;
     Object.assign(row.dataset, { cell, units: hidden, weights: parameters, updates: racer.updates, mse: error ?? '', reached: reached ?? '' });
     row.append(Object.assign(document.createElement('th'), { scope: 'row', className: `key ${color}`, textContent: name }));
-    const learned = reached ? `${reached}, ${duration(time)}` : '–';
+    const learned = reached ? `at ${reached}, ${duration(time)}` : '–';
     for (const text of [hidden, parameters.toLocaleString('en'), racer.updates, figure(error), learned]) row.insertCell().textContent = text;
   }
   repaintCurves();
