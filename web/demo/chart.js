@@ -9,6 +9,9 @@ function palette() {
   return (colors ??= Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()])));
 }
 
+/** Opacity of bands; the legend in `style.css` has the same. */
+const BAND = 0.22;
+
 /** Calls `draw` in the next frame after `repaint()`, and whenever the canvas is resized or the color scheme changes. */
 export function painter(canvas, draw) {
   const height = canvas.height;
@@ -47,21 +50,33 @@ function ticks(low, high) {
   return out;
 }
 
-const extent = (lines) => {
+const extent = (series) => {
   let [low, high] = [Infinity, -Infinity];
-  for (const { values } of lines)
+  for (const values of series)
     for (const v of values) if (Number.isFinite(v)) [low, high] = [Math.min(low, v), Math.max(high, v)];
   return low <= high ? [low, high] : [0, 1];
 };
 
+/** Returns the runs `[from, to)` of positions where `holds(i)`. */
+function runs(count, holds) {
+  const out = [];
+  for (let i = 0; i < count; i++) {
+    if (!holds(i)) continue;
+    if (out.at(-1)?.[1] === i) out.at(-1)[1]++;
+    else out.push([i, i + 1]);
+  }
+  return out;
+}
+
 /**
  * Draws lines over a common axis. `lines`: `{values, color, width, dash, alpha}`, with gaps where a value is not
- * finite; `count`: number of positions on the axis; `label(i)`: text below position `i`; `range`: of the values; `log`:
- * logarithmic value axis; `shade`: pairs of positions to shade between.
+ * finite; `bands`: `{low, high, color}`, areas between two series; `count`: number of positions on the axis; `label(i)`:
+ * text below position `i`; `range`: of the values; `log`: logarithmic value axis; `shade`: pairs of positions to shade
+ * between. Returns the functions `x` and `y` from positions and values to places on the canvas.
  */
-export function plot(context, { left = 44, top = 6, right, bottom }, colors, { lines, count, label, range, log, shade = [] }) {
+export function plot(context, { left = 44, top = 6, right, bottom }, colors, { lines, bands = [], count, label, range, log, shade = [] }) {
   const scale = log ? Math.log10 : (v) => v;
-  let [low, high] = (range ?? extent(lines)).map(scale);
+  let [low, high] = (range ?? extent([...lines.map(({ values }) => values), ...bands.flatMap(({ low, high }) => [low, high])])).map(scale);
   if (!range && !log) [low, high] = [low - (high - low) * 0.04, high + (high - low) * 0.04];
   if (high - low < 1e-9) [low, high] = [low - 0.5, high + 0.5];
   const x = (i) => left + ((right - left) * i) / Math.max(1, count - 1);
@@ -94,6 +109,17 @@ export function plot(context, { left = 44, top = 6, right, bottom }, colors, { l
       context.fillText(label(i), x(i), bottom + 8);
     }
   }
+  for (const { low, high, color } of bands) {
+    context.fillStyle = colors[color];
+    context.globalAlpha = BAND;
+    for (const [from, to] of runs(low.length, (i) => Number.isFinite(low[i]) && Number.isFinite(high[i]))) {
+      context.beginPath();
+      for (let i = from; i < to; i++) context.lineTo(x(i), y(high[i]));
+      for (let i = to - 1; i >= from; i--) context.lineTo(x(i), y(low[i]));
+      context.fill();
+    }
+    context.globalAlpha = 1;
+  }
   for (const { values, color, width = 1.5, dash = [], alpha = 1 } of lines) {
     context.strokeStyle = colors[color];
     context.lineWidth = width;
@@ -113,13 +139,14 @@ export function plot(context, { left = 44, top = 6, right, bottom }, colors, { l
   }
   context.setLineDash([]);
   context.globalAlpha = 1;
+  return { x, y };
 }
 
 const channels = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 const stage = document.createElement('canvas');
 
 /** Draws `values` `[columns, rows]` as cells. `scale` lists the colors from `low` to `high`. */
-export function heat(context, { left, top, right, bottom }, colors, { values, columns, rows, low, high, scale }) {
+function heat(context, { left, top, right, bottom }, colors, { values, columns, rows, low, high, scale }) {
   const stops = scale.map((name) => channels(colors[name]));
   [stage.width, stage.height] = [columns, rows];
   const brush = stage.getContext('2d');
@@ -135,4 +162,33 @@ export function heat(context, { left, top, right, bottom }, colors, { values, co
   brush.putImageData(image, 0, 0);
   context.imageSmoothingEnabled = false;
   context.drawImage(stage, left, top, right - left, bottom - top);
+}
+
+/** Height of the title of a `gauge`. */
+const TITLE = 30;
+
+/**
+ * Draws the values `[steps, units]` of a gate: its name, a legend of the color scale, and a heat map below them. Gates
+ * are shares; a candidate or a state is from -1 to 1. Returns the top of the heat map.
+ */
+export function gauge(context, { left, top, right, bottom }, colors, { name, title = name, values, steps, units, hue = 'accent' }) {
+  const signed = name === 'candidate' || name === 'cell' || name === 'state';
+  const [low, high, scale] = signed ? [-1, 1, ['amber', 'card', 'accent']] : [0, 1, ['card', hue]];
+  const map = top + TITLE;
+  context.fillStyle = colors.quiet;
+  [context.textAlign, context.textBaseline] = ['left', 'bottom'];
+  context.fillText(title, left, map - 6);
+  const ramp = context.createLinearGradient(right - 90, 0, right - 30, 0);
+  scale.forEach((color, s) => ramp.addColorStop(s / (scale.length - 1), colors[color]));
+  context.fillStyle = ramp;
+  context.fillRect(right - 90, map - 17, 60, 9);
+  context.strokeStyle = colors.line;
+  context.strokeRect(right - 90.5, map - 17.5, 61, 10);
+  context.fillStyle = colors.quiet;
+  context.textAlign = 'right';
+  context.fillText(String(low), right - 96, map - 6);
+  context.fillText(String(high), right - 12, map - 6);
+  heat(context, { left, top: map, right, bottom }, colors, { values, columns: steps, rows: units, low, high, scale });
+  context.strokeRect(left + 0.5, map + 0.5, right - left - 1, bottom - map - 1);
+  return map;
 }

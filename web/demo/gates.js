@@ -1,6 +1,6 @@
 // Panel 2: the gates of a GRU while it learns to remember a number.
 import { device, leave, persist, train } from './device.js';
-import { heat, painter, plot } from './chart.js';
+import { gauge, painter, plot } from './chart.js';
 import { duration, noise, panel, stopped } from './ui.js';
 
 const ui = panel('gates');
@@ -48,30 +48,14 @@ const repaint = painter(ui.chart('gates'), (context, width, height, colors) => {
   if (!run) return;
   const [layer] = run.gates;
   const kinds = [
-    ['update', 0, 1, ['card', 'accent']],
-    ['reset', 0, 1, ['card', 'violet']],
-    ['candidate', -1, 1, ['amber', 'card', 'accent']],
+    { name: 'update', title: 'update gate' },
+    { name: 'reset', title: 'reset gate', hue: 'violet' },
+    { name: 'candidate' },
   ];
   const room = (height - strip) / kinds.length;
-  kinds.forEach(([name, low, high, scale], i) => {
-    const top = strip + room * i + 30;
-    const bottom = strip + room * (i + 1);
-    context.fillStyle = colors.quiet;
-    [context.textAlign, context.textBaseline] = ['left', 'bottom'];
-    context.fillText(`${name} gate`.replace('candidate gate', 'candidate'), left, top - 6);
-    // Legend of the color scale.
-    const ramp = context.createLinearGradient(right - 90, 0, right - 30, 0);
-    scale.forEach((color, s) => ramp.addColorStop(s / (scale.length - 1), colors[color]));
-    context.fillStyle = ramp;
-    context.fillRect(right - 90, top - 17, 60, 9);
-    context.strokeStyle = colors.line;
-    context.strokeRect(right - 90.5, top - 17.5, 61, 10);
-    context.fillStyle = colors.quiet;
-    context.textAlign = 'right';
-    context.fillText(String(low), right - 96, top - 6);
-    context.fillText(String(high), right - 12, top - 6);
-    heat(context, { left, top, right, bottom }, colors, { values: layer[name].data, columns: STEPS, rows: HIDDEN, low, high, scale });
-    context.strokeRect(left + 0.5, top + 0.5, right - left - 1, bottom - top - 1);
+  kinds.forEach((kind, i) => {
+    const top = strip + room * i;
+    gauge(context, { left, top, right, bottom: top + room }, colors, { ...kind, values: layer[kind.name].data, steps: STEPS, units: HIDDEN });
   });
 });
 

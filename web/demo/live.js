@@ -1,4 +1,4 @@
-// Panel 3: a stream that predicts each sample before it arrives, and flags samples that it predicts badly.
+// Panel 4: a stream that predicts each sample before it arrives, and flags samples that it predicts badly.
 import { device, leave, train } from './device.js';
 import { painter, plot } from './chart.js';
 import { moments } from './series.js';

@@ -1,12 +1,14 @@
-// The page: a device, and four panels that compute on it.
+// The page: a device, and five panels that compute on it.
 import * as device from './device.js';
 import * as forecast from './forecast.js';
 import * as gates from './gates.js';
 import * as live from './live.js';
 import * as model from './model.js';
+import * as race from './race.js';
 
 live.start();
 model.start();
 gates.start();
-await Promise.all([forecast.start(), device.start(gates.begin)]);
+race.start();
+await Promise.all([forecast.start(), device.start(() => Promise.all([gates.begin(), race.begin()]))]);
 document.documentElement.dataset.ready = '';

@@ -84,13 +84,19 @@ export function moments(values, n = values.length) {
   return { mean, deviation: Math.sqrt(squares / n) || 1 };
 }
 
-/** Splits a table into training, validation and test rows. Normalizes every column by its training rows. */
-export async function split(table, target) {
+/**
+ * Splits a table into training, validation and test rows. Normalizes every column by its training rows. The horizon is
+ * `ahead` rows, or fewer in a short table.
+ */
+export async function split(table, target, ahead) {
   const { rows } = table;
   const test = Math.min(365, Math.floor(rows / 5));
-  const validation = Math.floor((rows - test) / 8);
-  const learned = rows - test - validation;
   const main = table.columns[target];
+  const eighth = Math.floor((rows - test) / 8);
+  const period = cycle(table.labels, main.values.slice(0, rows - test - eighth));
+  // Intervals are calibrated on the validation rows: with a whole cycle, they know the errors of all its parts.
+  const validation = Math.max(eighth, period && period <= rows / 4 ? Math.round(period) : 0);
+  const learned = rows - test - validation;
   const others = table.columns.filter((c) => c !== main).slice(0, 7);
   const inputs = [];
   for (const column of [main, ...others]) {
@@ -104,19 +110,19 @@ export async function split(table, target) {
   }
   await turn();
   const scale = moments(main.values, learned);
-  const period = cycle(table.labels, main.values.slice(0, learned));
-  return { table, values: main.values, inputs, scale, period, learned, validation, test, window: Math.min(20, learned >> 2) };
+  const [window, horizon] = [Math.min(20, learned >> 2), Math.min(ahead, validation >> 1)];
+  return { table, target: main.name, values: main.values, inputs, scale, period, learned, validation, test, window, horizon };
 }
 
 /**
  * Creates the windows that precede the rows `[from, to)`. Their features are the target minus its last value, the other
- * columns, and the phase of the cycle.
+ * columns, and the phase of the cycle. The targets are the changes to the next `horizon` rows, NaN beyond the last row.
  */
-export async function windows({ inputs, period, window }, from, to) {
+export async function windows({ inputs, period, window, horizon }, from, to) {
   const width = inputs.length + (period ? 2 : 0);
   const start = Math.max(from, window);
   const x = new Float32Array((to - start) * window * width);
-  const y = new Float32Array(to - start);
+  const y = new Float32Array((to - start) * horizon);
   let at = 0;
   for (let origin = start; origin < to; origin++) {
     if (origin % 500 === 0) await turn();
@@ -129,7 +135,7 @@ export async function windows({ inputs, period, window }, from, to) {
         x[at++] = Math.cos((2 * Math.PI * (row + 1)) / period);
       }
     }
-    y[origin - start] = inputs[0][origin] - last;
+    for (let h = 0; h < horizon; h++) y[(origin - start) * horizon + h] = inputs[0][origin + h] - last;
   }
   return { x, dims: [to - start, window, width], y };
 }

@@ -1,60 +1,13 @@
 // Tests the page in `demo/` in Chromium.  node tests/demo.test.mjs [name…] WGRU_DATA=FOLDER also tests it with
 // FOLDER/models/nsnet2/*.onnx and FOLDER/forecast/ETTh1.csv. Screenshots are written to web/out.
-import { mkdirSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { browser, serve } from './serve.mjs';
+import { forecast } from './demo-forecast.mjs';
+import { race } from './demo-race.mjs';
+import { assert, out, server, visit } from './page.mjs';
+import { browser } from './serve.mjs';
 import { tasks } from './tasks.mjs';
-
-const web = fileURLToPath(new URL('..', import.meta.url));
-const out = `${web}out`;
-mkdirSync(out, { recursive: true });
-const server = await serve({ '/demo/': `${web}demo`, '/dist/': `${web}dist` });
-
-const assert = (holds, what) => {
-  if (!holds) throw new Error(`failed: ${what}`);
-};
-const MINUTES = 60_000;
-
-/** Opens the page on `device`. `errors` collects the errors of its console. */
-async function visit(context, device, { colorScheme = 'light', width = 1280, height = 900 } = {}) {
-  const page = await context.newPage();
-  page.setDefaultTimeout(2 * MINUTES);
-  const errors = [];
-  page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
-  page.on('pageerror', (error) => errors.push(String(error)));
-  await page.setViewportSize({ width, height });
-  await page.emulateMedia({ colorScheme });
-  await page.goto(`${server.url}demo/?device=${device}`);
-  await page.waitForSelector('html[data-ready]');
-  // From here on, long tasks are recorded.
-  await page.evaluate(() => {
-    window.tasks = [];
-    new PerformanceObserver((list) => window.tasks.push(...list.getEntries().map((e) => e.duration))).observe({ type: 'longtask' });
-  });
-  const has = (selector) => page.waitForFunction((s) => document.querySelector(s), selector);
-  const text = (selector) => page.textContent(selector);
-  const number = async (panel, name) => {
-    const found = await page.getAttribute(`#${panel} [data-value="${name}"]`, 'data-number');
-    return found ? Number(found) : NaN;
-  };
-  const press = (panel, name) => page.click(`#${panel} [data-control="${name}"]`);
-  const said = (panel, what) =>
-    page.waitForFunction(([id, t]) => document.querySelector(`#${id} [data-say="progress"]`).textContent.includes(t), [panel, what]);
-  /** Counts the colors on a canvas; an empty one has one. */
-  const drawn = (panel, chart) =>
-    page.$eval(`#${panel} [data-chart="${chart}"]`, (canvas) => {
-      const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-      return new Set(new Uint32Array(data.buffer)).size;
-    });
-  const calm = async (what) => {
-    assert(!errors.length, `${what}: no console errors, not ${errors.join('; ')}`);
-    const shown = await page.$$eval('[data-error]', (all) => all.map((e) => e.textContent).filter(Boolean));
-    assert(!shown.length, `${what}: no errors shown, not ${shown}`);
-  };
-  const longest = () => page.evaluate(() => Math.max(0, ...window.tasks));
-  return { page, errors, has, text, number, press, said, drawn, calm, longest };
-}
 
 /** Gives a file to the panel `model`. Returns the largest difference between the devices. */
 async function drop({ page, said }, path) {
@@ -66,6 +19,9 @@ async function drop({ page, said }, path) {
 const golden = fileURLToPath(new URL('../../tests/golden/torch_gru.safetensors', import.meta.url));
 
 const tests = {
+  ...forecast,
+  ...race,
+
   /** Runs every panel on the CPU. No task may block the page for more than 50 ms. */
   async cpu(context) {
     const seen = await visit(context, 'cpu');
@@ -161,10 +117,12 @@ const tests = {
     const seen = await visit(context, 'cpu');
     await seen.press('forecast', 'train');
     await seen.press('gates', 'train');
+    await seen.press('race', 'start');
     await seen.press('live', 'start');
     await seen.has('#forecast [data-value=loss][data-number]:not([data-number=""])');
     await seen.page.check('#device input[value=auto]', { force: true });
     await seen.has('#gates [data-control=train]:enabled');
+    await seen.has('#race [data-control=start]:enabled');
     await seen.said('live', 'Stopped');
     await seen.has('#forecast [data-control=train]:enabled');
     await seen.has('#device:not([aria-busy])');
@@ -264,8 +222,16 @@ const tests = {
       await seen.press('forecast', 'train');
       await seen.said('forecast', 'Trained');
       await drop(seen, golden);
+      await seen.page.selectOption('#race [data-control=steps]', '30');
+      await seen.has('#race [data-control=start]:enabled');
+      await seen.press('race', 'start');
+      await seen.has('#race tr[data-cell=gru]:not([data-reached=""])');
+      await seen.press('race', 'stop');
+      await seen.said('race', 'Stopped');
       const wide = await seen.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       assert(wide <= 0, `${name}: ${wide} px are cut off at the right`);
+      const scrolled = await seen.page.$$eval('.scroll', (all) => all.filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.closest('section').id));
+      assert(!scrolled.length, `${name}: tables that need scrolling in ${scrolled}`);
       await seen.page.screenshot({ path: `${out}/${name}.png`, fullPage: true });
       await seen.calm(name);
     }
