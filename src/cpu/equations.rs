@@ -85,7 +85,8 @@ pub unsafe fn gru_candidate<V: Vector>(u: &impl Units<V>) {
 pub unsafe fn lstm<V: Vector>(u: &impl Units<V>) {
     // SAFETY: the caller upholds the same contract.
     unsafe {
-        let (i, f, g, o) = (u.sigmoid(0, u.sum(0)), u.sigmoid(1, u.sum(1)), u.tanh(2, u.sum(2)), u.sigmoid(3, u.sum(3)));
+        let (i, f, g, o) =
+            (u.sigmoid(0, u.sum(0)), u.sigmoid(1, u.sum(1)), u.tanh(2, u.sum(2)), u.sigmoid(3, u.sum(3)));
         let c = f.fma(u.old(1), i.mul(g));
         let s = u.tanh(4, c);
         u.put(0, o.mul(s));

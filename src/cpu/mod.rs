@@ -34,7 +34,7 @@ use crate::kernels::{
     LstmCellBackward, MatMul, MinGruSequence, MinGruSequenceBackward, Pack, RecurrentSequence,
     RecurrentSequenceBackward, RnnCell, Softmax, StateUpdate, StateUpdateBackward, Unary, UnaryBackward,
 };
-use lines::Lines;
+pub(crate) use lines::Lines;
 pub(crate) use memory::{Memory, Store};
 pub(crate) use packed::{Inputs, Packed};
 pub(crate) use recording::Recording;

@@ -60,12 +60,7 @@ fn bias_parts(cell: Cell) -> usize {
 }
 
 impl StepWeights {
-    pub fn new(
-        cell: Cell,
-        activations: Option<Activations>,
-        m: Matrices<'_>,
-        precision: Precision,
-    ) -> Result<Self> {
+    pub fn new(cell: Cell, activations: Option<Activations>, m: Matrices<'_>, precision: Precision) -> Result<Self> {
         let (Matrices { w_ih, w_hh, b_ih, b_hh }, gates) = (m, cell.gates());
         let (h, parts) = (b_ih.len() / gates, bias_parts(cell));
         let mut bias = Lines::zeros(h.div_ceil(LANES) * parts * LANES);
@@ -129,7 +124,8 @@ impl StepWeights {
         let (kept, z) = (Parts::new(&mut s.kept), Parts::new(&mut s.z));
         let work = self.w.bytes() + self.u.bytes();
         let activations = self.activations.as_ref();
-        let gates = Gates { cell: self.cell, activations, x: wx, rec: uh, bias: &self.bias, old, batch: rows, hidden: h };
+        let gates =
+            Gates { cell: self.cell, activations, x: wx, rec: uh, bias: &self.bias, old, batch: rows, hidden: h };
         pool.share(blocks, work, &|range: Range<usize>| {
             // SAFETY: no other thread has these blocks.
             let (wx, uh) = unsafe {

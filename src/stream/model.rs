@@ -3,7 +3,9 @@
 use super::rate::{Kept, Past};
 use super::{NonFinite, StreamOptions, values};
 use crate::cell::Cell;
-use crate::cpu::{Inputs, Isa, LANES, Matrices, Packed, SmallHead, SmallStack, StepScratch, StepWeights, ThreadPool};
+use crate::cpu::{
+    Inputs, Isa, LANES, Lines, Matrices, Packed, SmallHead, SmallStack, StepScratch, StepWeights, ThreadPool,
+};
 use crate::error::Result;
 use crate::nn::{Linear, Recurrent, RecurrentConfig};
 use crate::ops::recurrent::Weights;
@@ -111,9 +113,9 @@ impl Head {
 pub(super) struct Work {
     blocks: Vec<StepScratch>,
     /// `[2, H]`: intermediate values of a small layer.
-    small: Vec<f32>,
+    small: Lines,
     /// `[CHUNK, H]`, twice: states of small layers after each step.
-    rows: [Vec<f32>; 2],
+    rows: [Lines; 2],
     head: HeadWork,
 }
 
@@ -127,8 +129,11 @@ struct HeadWork {
 /// States `[parts, layers, B, H]`: `h`, for an LSTM `h` and `c`.
 #[derive(Clone)]
 pub(super) struct States {
-    /// Twice the states: before a step, and after it.
-    both: Vec<f32>,
+    /// The states before a step and after it, in two halves that start at cache lines. A load soon after a store that
+    /// touches two lines takes long.
+    both: Lines,
+    /// Number of states in a half.
+    len: usize,
     /// The half before the step.
     half: usize,
     /// Index of `h` of the last layer in a half.
@@ -140,19 +145,27 @@ pub(super) struct States {
 impl States {
     /// The last layer has `last` values of `h`.
     fn new(now: Vec<f32>, parts: usize, last: usize, options: StreamOptions) -> Self {
-        Self { both: now.repeat(2), half: 0, last: now.len() / parts - last, past: Kept::new(&now, options) }
+        let len = now.len();
+        let mut both = Lines::zeros(2 * len.next_multiple_of(LANES));
+        both[..len].copy_from_slice(&now);
+        Self { both, len, half: 0, last: len / parts - last, past: Kept::new(&now, options) }
+    }
+
+    /// Index of the states before a step.
+    #[inline]
+    fn at(&self) -> usize {
+        self.half * (self.both.len() / 2)
     }
 
     /// `h` of the last layer, and what follows it.
     #[inline]
     pub fn last(&self) -> &[f32] {
-        &self.both[self.half * (self.both.len() / 2) + self.last..]
+        &self.both[self.at() + self.last..]
     }
 
     /// The states after the last step.
     fn now(&self) -> &[f32] {
-        let len = self.both.len() / 2;
-        &self.both[self.half * len..][..len]
+        &self.both[self.at()..][..self.len]
     }
 
     /// The states after the last step, and after the earlier steps that are kept.
@@ -171,41 +184,40 @@ impl States {
 
     /// Iterates over the states after each step that is kept. The same step may occur several times.
     pub fn each_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
-        let len = self.both.len() / 2;
-        let now = &mut self.both[self.half * len..][..len];
+        let (at, len) = (self.at(), self.len);
+        let now = &mut self.both[at..][..len];
         std::iter::once(now).chain(self.past.get_mut().into_iter().flat_map(Past::slots_mut))
     }
 
     /// Called before a step: replaces the current states by those of `rate_ratio` steps ago.
     #[inline]
     fn recall(&mut self) {
-        let len = self.both.len() / 2;
+        let (at, len) = (self.at(), self.len);
         if let Some(past) = self.past.get() {
-            past.read(&mut self.both[self.half * len..][..len]);
+            past.read(&mut self.both[at..][..len]);
         }
     }
 
     /// Called after a step: stores its states among those of earlier steps.
     #[inline]
     pub fn keep(&mut self) {
-        let len = self.both.len() / 2;
+        let (at, len) = (self.at(), self.len);
         if let Some(past) = self.past.get_mut() {
-            past.push(&self.both[self.half * len..][..len]);
+            past.push(&self.both[at..][..len]);
         }
     }
 
     /// The states after the last step, which are not stored yet, and after the previous step.
     fn last_two(&mut self) -> (&mut [f32], &[f32]) {
-        let len = self.both.len() / 2;
-        let (first, second) = self.both.split_at_mut(len);
+        let len = self.len;
+        let (first, second) = split(&mut self.both, len);
         let (now, other) = if self.half == 0 { (first, second) } else { (second, first) };
         (now, self.past.get().map_or(other, |past| &past.all()[..len]))
     }
 
     /// The states before and after a step.
     fn halves(&mut self) -> (&mut [f32], &mut [f32]) {
-        let len = self.both.len() / 2;
-        let (first, second) = self.both.split_at_mut(len);
+        let (first, second) = split(&mut self.both, self.len);
         if self.half == 0 { (first, second) } else { (second, first) }
     }
 
@@ -216,6 +228,14 @@ impl States {
             states.iter_mut().for_each(|v| *v = if v.abs() < TINY { 0.0 } else { *v });
         }
     }
+}
+
+/// The states of both halves.
+#[inline]
+fn split(both: &mut Lines, len: usize) -> (&mut [f32], &mut [f32]) {
+    let middle = both.len() / 2;
+    let (first, second) = both.split_at_mut(middle);
+    (&mut first[..len], &mut second[..len])
 }
 
 impl Model {
@@ -275,7 +295,7 @@ impl Model {
             Kind::Small(_) => (vec![], 2 * self.hidden, CHUNK * self.hidden),
         };
         let head = self.head.as_ref().map(|head| head.work(batch)).unwrap_or_default();
-        Work { blocks, small: vec![0.0; small], rows: [(); 2].map(|()| vec![0.0; rows]), head }
+        Work { blocks, small: Lines::zeros(small), rows: [rows; 2].map(Lines::zeros), head }
     }
 
     /// Runs one step of the first `rows` of `batch` sequences.

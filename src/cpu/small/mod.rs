@@ -1,8 +1,8 @@
 //! Steps of one sequence through a layer of few units.
 //!
 //! In such a step, results wait for each other longer than they take to compute. So everything about a unit stays in
-//! registers, from the bias to the new state, and the units are computed in vectors of sixteen, eight and four lanes, of
-//! which few are empty. The products with the input of a step do not wait for the step before.
+//! registers, from the bias to the new state, and units are computed in vectors of sixteen, eight or four lanes. The
+//! products with the input of a step do not wait for the step before.
 #![allow(unsafe_code, reason = "SIMD intrinsics on raw pointers")]
 
 mod block;
@@ -119,19 +119,19 @@ impl SmallStack {
         self.layers.len()
     }
 
-    /// Runs one step of all layers on `x` `[I]`. Reads the states `[parts, layers, H]` from one half of `states` and
-    /// writes them to the other: the second if `half` is 0, the first if it is 1. `scratch` is `[2, H]`.
+    /// Runs one step of all layers on `x` `[I]`. Reads the states `[parts, layers, H]` from the start of one half of
+    /// `states` and writes them to the other: the second if `half` is 0, the first if it is 1. `scratch` is `[2, H]`.
     #[inline]
     pub fn step(&self, x: &[f32], states: &mut [f32], half: usize, scratch: &mut [f32]) {
-        assert!(states.len() == 2 * self.states && half < 2 && x.len() >= self.input);
+        let middle = states.len() / 2;
+        assert!(middle >= self.states && half < 2 && x.len() >= self.input);
         assert!(scratch.len() >= 2 * self.hidden);
         let first = states.as_mut_ptr();
         let mut x = x.as_ptr();
         for layer in &self.layers {
             // SAFETY: both halves and the scratch have these lengths, and the layers' states follow each other.
             unsafe {
-                let (now, next) =
-                    if half == 0 { (first, first.add(self.states)) } else { (first.add(self.states), first) };
+                let (now, next) = if half == 0 { (first, first.add(middle)) } else { (first.add(middle), first) };
                 let out = next.add(layer.at[0]);
                 let places = Places {
                     steps: 1,
