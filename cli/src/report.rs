@@ -35,6 +35,9 @@ pub struct Args {
     /// Time only the smallest sizes
     #[arg(long)]
     quick: bool,
+    /// Only check, without timing
+    #[arg(long)]
+    no_times: bool,
     /// Multiply all errors by this factor, to test that wrong results are reported
     #[arg(long, hide = true, default_value_t = 1.0)]
     spoil: f64,
@@ -157,7 +160,8 @@ fn watched(args: &Args, out: &Output, device: Device, blank: Report) -> Result<R
     let (steps, progress) = mpsc::channel();
     let (stop, report) = (AtomicBool::new(false), Mutex::new(blank.clone()));
     let shared = Arc::new(Shared { stop, report, steps, start: Instant::now() });
-    let options = Options { seconds: args.seconds, quick: args.quick, spoil: args.spoil, ..Options::default() };
+    let (seconds, quick, times) = (args.seconds, args.quick, !args.no_times);
+    let options = Options { seconds, quick, times, spoil: args.spoil, ..Options::default() };
     let host = shared.clone();
     let run = move || pollster::block_on(wgru_report::run(&device, options, &*host, blank));
     let (done, ended) = mpsc::channel();

@@ -37,6 +37,8 @@ pub struct Options {
     pub patience: f64,
     /// Whether to time only the smallest sizes.
     pub quick: bool,
+    /// Whether to time at all, after the checks.
+    pub times: bool,
     /// Factor on all errors, to test that wrong results are reported; 1 otherwise.
     #[doc(hidden)]
     pub spoil: f64,
@@ -44,7 +46,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seconds: 110.0, patience: 0.25, quick: false, spoil: 1.0 }
+        Self { seconds: 110.0, patience: 0.25, quick: false, times: true, spoil: 1.0 }
     }
 }
 
@@ -86,5 +88,8 @@ pub async fn run(device: &Device, options: Options, host: &dyn Host, mut report:
 
 async fn all(run: &mut Run<'_>) -> Result<(), Stop> {
     checks::all(run).await?;
-    timings::all(run).await
+    match run.options.times {
+        true => timings::all(run).await,
+        false => Ok(()),
+    }
 }

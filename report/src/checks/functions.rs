@@ -1,6 +1,5 @@
 //! Elementwise functions, arithmetic, and dropout.
 
-use half::{bf16, f16};
 use wgru::kernels::{BinaryOp, Dropout, Fill, Map, MapOp, UnaryOp, Zip, ZipOp};
 use wgru::{Result, Tensor};
 
@@ -92,6 +91,13 @@ fn erf(x: f64) -> f64 {
     sum * std::f64::consts::FRAC_2_SQRT_PI
 }
 
+/// Rounds to a format with so many bits after the leading one, and this exponent of its smallest normal number.
+fn rounded(x: f64, bits: i32, smallest: i32) -> f64 {
+    let exponent = x.abs().log2().floor().max(smallest.into());
+    let step = (exponent - f64::from(bits)).exp2();
+    (x / step).round_ties_even() * step
+}
+
 async fn maps(run: &mut Run<'_>) -> Stopped {
     let of = |op: MapOp, x: f64| match op {
         MapOp::Floor => x.floor(),
@@ -102,8 +108,8 @@ async fn maps(run: &mut Run<'_>) -> Stopped {
         MapOp::Erf => erf(x),
         MapOp::Sin => x.sin(),
         MapOp::Cos => x.cos(),
-        MapOp::Half => f16::from_f64(x).to_f64(),
-        MapOp::Brain => bf16::from_f64(x).to_f64(),
+        MapOp::Half => rounded(x, 10, -14),
+        MapOp::Brain => rounded(x, 7, -126),
         MapOp::IsZero => f64::from(x == 0.0),
         MapOp::IsNotZero => f64::from(x != 0.0),
         MapOp::IsNan => f64::from(x.is_nan()),

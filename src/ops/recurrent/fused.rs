@@ -8,6 +8,7 @@ use super::{Layer, Plan, Weights};
 use crate::cell::Cell;
 use crate::device::Device;
 use crate::error::Result;
+use crate::kernel::Kernel;
 use crate::kernels::fused::by_kind;
 use crate::kernels::{
     Fused, Pack, PackLow, RecurrentSequence, RecurrentSequenceBackward, RecurrentStep, RecurrentStepBackward,
@@ -145,7 +146,8 @@ fn forward_of<const C: usize, W: WeightDtype>(
 ) -> Result<()> {
     let device = reads[0].device();
     if layer.plan == Plan::Whole {
-        let mut bound = device.bind::<3, 3, RecurrentSequence<C, W>>(p.shader as usize, reads, writes)?;
+        let variant = RecurrentSequence::<C, W>::from(p).variant();
+        let mut bound = device.bind::<3, 3, RecurrentSequence<C, W>>(variant, reads, writes)?;
         return parts(device, &p).iter().try_for_each(|p| bound.run(&(*p).into()));
     }
     let mut bound = device.bind::<3, 3, RecurrentStep<C, W>>(p.shader as usize, reads, writes)?;

@@ -1,0 +1,4 @@
+#[path = "../../tests/common/mod.rs"]
+mod common;
+#[path = "../../tests/layers/rules.rs"]
+mod rules;
