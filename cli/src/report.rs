@@ -62,7 +62,7 @@ struct RulesArgs {
 }
 
 /// How long a step may take before the device counts as hung.
-const HUNG: Duration = Duration::from_secs(60);
+const HUNG: Duration = Duration::from_secs(120);
 
 pub fn report(args: &Args, out: &Output) -> Result<Answer> {
     match &args.action {

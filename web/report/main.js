@@ -4,7 +4,7 @@ const $ = (name) => document.querySelector(`[data-part="${name}"]`);
 const query = new URLSearchParams(location.search);
 
 /** Milliseconds without a sign of life after which the device counts as hung. */
-const HUNG = 60_000;
+const HUNG = 120_000;
 
 let worker;
 let alarm;

@@ -14,7 +14,7 @@ const assert = (holds, what) => {
 
 async function open(context, query = '') {
   const page = await context.newPage();
-  page.setDefaultTimeout(240_000);
+  page.setDefaultTimeout(1_600_000);
   const errors = [];
   page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
   page.on('pageerror', (error) => errors.push(String(error)));
@@ -36,7 +36,8 @@ async function open(context, query = '') {
 const { context, close } = await browser();
 try {
   const keep = process.argv[2];
-  const seen = await open(context, keep ? '' : '?quick');
+  // A busy machine without a GPU needs more than the usual two minutes.
+  const seen = await open(context, keep ? '?seconds=1500' : '?quick&seconds=1500');
   await seen.run();
   const error = await seen.part('error').textContent();
   assert(!error && !seen.errors.length, `no errors: ${error} ${seen.errors}`);
