@@ -75,12 +75,17 @@ fn measure(args: &Args, out: &Output) -> Result<Answer> {
     if !(args.seconds > 0.0 && args.seconds <= 3600.0) {
         return Err(Failure::arguments("--seconds: expected a number above 0, at most 3600"));
     }
-    let blank = Report { time: now(), system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH), ..Default::default() };
+    let blank = Report {
+        time: now(),
+        system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        ..Default::default()
+    };
     let options = GpuOptions { adapter: args.adapter.clone(), ..GpuOptions::default() };
     let report = match pollster::block_on(Device::gpu_with(options)) {
         Ok(device) => watched(args, out, device, blank)?,
         Err(error) => {
-            let report = Report { ended: format!("failed: {error}"), library: env!("CARGO_PKG_VERSION").into(), ..blank };
+            let report =
+                Report { ended: format!("failed: {error}"), library: env!("CARGO_PKG_VERSION").into(), ..blank };
             save(args, &report)?;
             return Err(error.into());
         }

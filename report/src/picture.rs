@@ -19,7 +19,8 @@ pub fn picture(report: &Report) -> String {
     let name = adapter.map_or("no adapter", |a| if a.name.is_empty() { &a.vendor } else { &a.name });
     let right = report.checks.iter().filter(|check| check.is_right()).count();
     let backend = adapter.map_or("", |a| &a.backend);
-    let facts = format!("{backend}; {right} of {} checks right; {}; {}", report.checks.len(), report.ended, report.time);
+    let facts =
+        format!("{backend}; {right} of {} checks right; {}; {}", report.checks.len(), report.ended, report.time);
     let mut charts = Vec::new();
     for (kind, title) in [("forward", "inference"), ("training", "training step")] {
         for batch in [1, 32] {
@@ -35,7 +36,9 @@ pub fn picture(report: &Report) -> String {
         let of = |t: &Timing| {
             let known = t.kind == "product" && t.of == layout && t.dims.len() == 3;
             let square = known && t.dims[0] == t.dims[1] && t.dims[1] == t.dims[2];
-            square.then(|| (t.dims[0] as f64, 2.0 * t.dims.iter().map(|&n| n as f64).product::<f64>() / t.times.median / 1e3))
+            square.then(|| {
+                (t.dims[0] as f64, 2.0 * t.dims.iter().map(|&n| n as f64).product::<f64>() / t.times.median / 1e3)
+            })
         };
         charts.push((format!("square products, operands {layout} k: GFLOP/s"), "rows", lines(report, of)));
     }
@@ -97,7 +100,8 @@ fn chart(svg: &mut String, [left, top]: [f64; 2], title: &str, axis: &str, lines
     for power in y[0] as i32..=y[1] as i32 {
         let v = 10f64.powi(power);
         let _ = write!(svg, "{}", tick([left, at_y(v)], [left + width, at_y(v)]));
-        let _ = writeln!(svg, "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{v}</text>", left - 6.0, at_y(v) + 4.0);
+        let _ =
+            writeln!(svg, "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{v}</text>", left - 6.0, at_y(v) + 4.0);
     }
     let _ = writeln!(
         svg,
@@ -109,11 +113,7 @@ fn chart(svg: &mut String, [left, top]: [f64; 2], title: &str, axis: &str, lines
     for (i, (name, points)) in lines.iter().enumerate() {
         let color = COLORS[i % COLORS.len()];
         let path: Vec<String> = points.iter().map(|p| format!("{:.1} {:.1}", at_x(p.0), at_y(p.1))).collect();
-        let _ = writeln!(
-            svg,
-            "<path d=\"M{}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"2\"/>",
-            path.join("L")
-        );
+        let _ = writeln!(svg, "<path d=\"M{}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"2\"/>", path.join("L"));
         for p in points {
             let _ = writeln!(svg, "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\" fill=\"{color}\"/>", at_x(p.0), at_y(p.1));
         }

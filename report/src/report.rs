@@ -235,8 +235,13 @@ impl Report {
                 _ => c.number("worst")?,
             };
             let error = c.0.get("error").map(|_| c.text("error")).transpose()?;
-            let check =
-                Check { group: c.text("group")?, name: c.text("name")?, worst, tolerance: c.number("tolerance")?, error };
+            let check = Check {
+                group: c.text("group")?,
+                name: c.text("name")?,
+                worst,
+                tolerance: c.number("tolerance")?,
+                error,
+            };
             match c.get("ok")?.as_bool() {
                 Some(ok) if ok == check.is_right() => Ok(check),
                 _ => Err(format!("checks: {:?}: `ok` contradicts `worst` and `tolerance`", check.name)),
@@ -276,7 +281,10 @@ fn lines(values: impl Iterator<Item = Value>) -> String {
 fn adapter(a: &Fields) -> Result<Adapter, String> {
     let limits = Fields::of(a.get("limits")?, "limits")?;
     let limit = |(name, limit): (&String, &Value)| {
-        limit.as_u64().map(|limit| (name.clone(), limit)).ok_or_else(|| format!("limits: `{name}` is not a whole number"))
+        limit
+            .as_u64()
+            .map(|limit| (name.clone(), limit))
+            .ok_or_else(|| format!("limits: `{name}` is not a whole number"))
     };
     let feature = |v: &Value| v.as_str().map(str::to_string).ok_or("adapter: `features` are not names".to_string());
     Ok(Adapter {
@@ -289,7 +297,10 @@ fn adapter(a: &Fields) -> Result<Adapter, String> {
         features: a.list("features")?.iter().map(feature).collect::<Result<_, _>>()?,
         limits: limits.0.iter().map(limit).collect::<Result<_, _>>()?,
         subgroup: a.number("subgroup")? as u64,
-        cached_workgroup_memory: a.get("cached_workgroup_memory")?.as_bool().ok_or("adapter: expected a truth value")?,
+        cached_workgroup_memory: a
+            .get("cached_workgroup_memory")?
+            .as_bool()
+            .ok_or("adapter: expected a truth value")?,
     })
 }
 

@@ -118,9 +118,8 @@ fn work(report: &Report) -> Vec<Work<'_>> {
         if !matches!(timing.kind.as_str(), "forward" | "training" | "product") || is_low || timing.dims.len() != 3 {
             continue;
         }
-        let same = |w: &&mut Work| {
-            (&w.timing.kind, &w.timing.of, &w.timing.dims) == (&timing.kind, &timing.of, &timing.dims)
-        };
+        let same =
+            |w: &&mut Work| (&w.timing.kind, &w.timing.of, &w.timing.dims) == (&timing.kind, &timing.of, &timing.dims);
         match all.iter_mut().find(same) {
             Some(work) => {
                 work.times.insert(&timing.choice, timing.times.median);
@@ -165,7 +164,7 @@ fn cost(work: &[Work], rules: &Rules) -> f64 {
 fn fit(work: &[Work], estimate: Rules) -> (Rules, f64) {
     let before = cost(work, &estimate);
     let is_hardware = estimate.busy > 0;
-    let busy: Vec<u64> = if is_hardware { (8..17).map(|power| 1 << power).collect() } else { vec![0] };
+    let busy: Vec<u64> = if is_hardware { (4..17).map(|power| 1 << power).collect() } else { vec![0] };
     let (mut best, mut least) = (estimate, before);
     for whole_hidden in [16, 64, 128, 256] {
         for fused_hidden in [16, 64, 128, 256, 512, 1024, usize::MAX] {
@@ -200,13 +199,15 @@ fn fit(work: &[Work], estimate: Rules) -> (Rules, f64) {
 impl Table {
     /// Returns the source text of `src/ops/adapters/measured.rs`.
     pub fn to_rust(&self) -> String {
-        let mut text = "//! Rules read from the reports in `docs/hardware/`. Written by `wgru report rules`, not by hand.\n\n\
+        let mut text =
+            "//! Rules read from the reports in `docs/hardware/`. Written by `wgru report rules`, not by hand.\n\n\
                         use super::Measured;\n"
-            .to_string();
+                .to_string();
         if self.rules.is_empty() {
             return text + "\npub(super) const MEASURED: &[Measured] = &[];\n";
         }
-        text += "use crate::gpu::AdapterClass;\nuse crate::tuning::Rules;\n\npub(super) const MEASURED: &[Measured] = &[\n";
+        text +=
+            "use crate::gpu::AdapterClass;\nuse crate::tuning::Rules;\n\npub(super) const MEASURED: &[Measured] = &[\n";
         for rule in &self.rules {
             let Rules { whole_hidden, fused_hidden, busy, blocks_in_registers } = rule.rules;
             let fused_hidden = match fused_hidden {

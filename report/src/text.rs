@@ -17,7 +17,10 @@ pub fn text(report: &Report) -> String {
             let known = [&a.vendor, &a.architecture, &a.class, &a.backend, &a.driver].map(String::as_str);
             let known: Vec<&str> = known.into_iter().filter(|word| !word.is_empty()).collect();
             line(format!("{name} [{}]", known.join(", ")));
-            line(format!("  features in use: {}", if a.features.is_empty() { "none".into() } else { a.features.join(", ") }));
+            line(format!(
+                "  features in use: {}",
+                if a.features.is_empty() { "none".into() } else { a.features.join(", ") }
+            ));
             let limits: Vec<String> = a.limits.iter().map(|(name, limit)| format!("{name} {limit}")).collect();
             line(format!("  limits in use: {}", limits.join(", ")));
         }
@@ -25,7 +28,11 @@ pub fn text(report: &Report) -> String {
     }
     line(format!("{}; {:.0} s; {}", report.system, report.seconds, report.ended));
     let mut groups: Vec<&str> = Vec::new();
-    report.checks.iter().for_each(|c| if !groups.contains(&c.group.as_str()) { groups.push(&c.group) });
+    report.checks.iter().for_each(|c| {
+        if !groups.contains(&c.group.as_str()) {
+            groups.push(&c.group)
+        }
+    });
     line("\nchecks against f64".to_string());
     for group in groups {
         let of = || report.checks.iter().filter(|c| c.group == group);

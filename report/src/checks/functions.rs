@@ -125,7 +125,8 @@ async fn maps(run: &mut Run<'_>) -> Stopped {
         let want: Vec<f64> = x.iter().map(|&v| of(op, v.into())).collect();
         let kernel = Map { len: LEN as u32, op: op as u32 };
         let got = Tensor::from_slice(&run.device, &x, &[LEN]).and_then(|x| run_kernel(run, &kernel, [&x]));
-        let tolerance = if matches!(op, MapOp::Erf | MapOp::Sin | MapOp::Cos | MapOp::Atan) { FEW.forward } else { EXACT };
+        let tolerance =
+            if matches!(op, MapOp::Erf | MapOp::Sin | MapOp::Cos | MapOp::Atan) { FEW.forward } else { EXACT };
         run.compare(&format!("map {op:?}"), tolerance, got.map(|[y]| y), &want).await?;
     }
     Ok(())

@@ -84,9 +84,9 @@ async fn cells(run: &mut Run<'_>) -> std::result::Result<(), Stop> {
         let reference = |v: &[Vec<f64>]| {
             let none = Vec::new();
             let c = if is_lstm { &v[2] } else { &none };
-            let (_, h, c) =
-                run_f64(&config, &v[1 + states..], &v[0], [&v[1], c], &Steps::all(1, batch), &[]);
-            let row = |i: usize| [&h[i * hidden..][..hidden], c.get(i * hidden..(i + 1) * hidden).unwrap_or(&[])].concat();
+            let (_, h, c) = run_f64(&config, &v[1 + states..], &v[0], [&v[1], c], &Steps::all(1, batch), &[]);
+            let row =
+                |i: usize| [&h[i * hidden..][..hidden], c.get(i * hidden..(i + 1) * hidden).unwrap_or(&[])].concat();
             (0..batch).flat_map(row).collect()
         };
         let (x, state) = ([batch, input], [batch, hidden]);
@@ -120,8 +120,7 @@ async fn embedding(run: &mut Run<'_>) -> std::result::Result<(), Stop> {
         let index = Tensor::from_indices(&device, &rows, &[2, 3])?;
         layer.forward_with(&index, &mut Mode::Train(&mut Rng::new(0)))
     };
-    let reference =
-        |v: &[Vec<f64>]| rows.iter().flat_map(|&row| v[0][row as usize * 67..][..67].to_vec()).collect();
+    let reference = |v: &[Vec<f64>]| rows.iter().flat_map(|&row| v[0][row as usize * 67..][..67].to_vec()).collect();
     check(run, ("embedding", FEW), &[], layer, f, reference).await
 }
 
@@ -133,10 +132,19 @@ async fn min_gru(run: &mut Run<'_>) -> std::result::Result<(), Stop> {
             let (input, hidden, layers, bias, bidirectional, reverse) = (3, 5, 1, true, true, false);
             let positive = form == MinGruForm::Log;
             let network = Network { input, hidden, layers, bias, bidirectional, reverse, positive };
-            let config =
-                MinGruConfig { input, hidden, layers, bias, batch_first: false, dropout: 0.0, bidirectional, reverse, form };
+            let config = MinGruConfig {
+                input,
+                hidden,
+                layers,
+                bias,
+                batch_first: false,
+                dropout: 0.0,
+                bidirectional,
+                reverse,
+                form,
+            };
             let layer: Result<MinGru> = config.build(&run.device, &mut Rng::new(4));
-                let f = |layer: &MinGru, x: &[Tensor]| {
+            let f = |layer: &MinGru, x: &[Tensor]| {
                 // Positive states, which have logarithms.
                 let h0 = x[1].square()?.add_scalar(0.1)?;
                 let input = MinGruInput { h0: Some(&h0), lengths: Some(&lengths) };
@@ -196,9 +204,7 @@ async fn layer_norm_gru(run: &mut Run<'_>) -> std::result::Result<(), Stop> {
 async fn attention(run: &mut Run<'_>) -> std::result::Result<(), Stop> {
     let (batch, queries, keys, width, units) = (2, 3, 5, 6, 4);
     let lengths = [5, 3];
-    for (name, score) in
-        [("dot", Score::Dot), ("general", Score::General), ("additive", Score::Additive { units })]
-    {
+    for (name, score) in [("dot", Score::Dot), ("general", Score::General), ("additive", Score::Additive { units })] {
         let config = AttentionConfig { query: width, key: width, score, scaled: true, batch_first: true };
         let layer = Attention::new(&run.device, config, &mut Rng::new(6));
         let f = |layer: &Attention, x: &[Tensor]| {

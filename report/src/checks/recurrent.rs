@@ -54,7 +54,11 @@ impl Case {
         let mut values: Vec<Vec<f32>> =
             dims.iter().zip(1..).map(|(dims, stream)| fill(stream, dims.iter().product(), 0.9)).collect();
         // The shapes of the parameters do not depend on the device.
-        let layer = Recurrent::new(&wgru::Device::cpu(), RecurrentConfig { plan: None, ..config.clone() }, &mut wgru::Rng::new(0));
+        let layer = Recurrent::new(
+            &wgru::Device::cpu(),
+            RecurrentConfig { plan: None, ..config.clone() },
+            &mut wgru::Rng::new(0),
+        );
         for (k, (name, parameter)) in layer.iter().flat_map(|layer| layer.parameters()).enumerate() {
             let mut of = fill(10 + k as u64, parameter.len(), scale);
             if quantized && name.starts_with("weight_hh") {
@@ -156,7 +160,8 @@ pub async fn all(run: &mut Run<'_>) -> std::result::Result<(), Stop> {
 async fn plans(run: &mut Run<'_>) -> std::result::Result<(), Stop> {
     for cell in Cell::ALL {
         for e in EXTENTS {
-            let config = RecurrentConfig { bidirectional: e.bidirectional, ..RecurrentConfig::new(cell, e.input, e.hidden) };
+            let config =
+                RecurrentConfig { bidirectional: e.bidirectional, ..RecurrentConfig::new(cell, e.input, e.hidden) };
             let name = format!("{cell} {}×{}×{}", e.steps, e.batch, e.hidden);
             run.at(&name)?;
             let (whole, low) = (Case::new(config.clone(), e, false, true), Case::new(config, e, true, false));

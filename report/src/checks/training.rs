@@ -45,8 +45,7 @@ async fn losses(run: &mut Run<'_>) -> std::result::Result<(), Stop> {
     let device = run.device.clone();
     let f = |x: &[Tensor]| {
         let target = Tensor::from_indices(&device, &targets, &[rows])?;
-        let options =
-            CrossEntropyOptions { label_smoothing: 0.125, reduction: Reduction::None, ..Default::default() };
+        let options = CrossEntropyOptions { label_smoothing: 0.125, reduction: Reduction::None, ..Default::default() };
         loss::cross_entropy_with(&x[0], &target, options)
     };
     let reference = |v: &[Vec<f64>]| {
@@ -109,7 +108,8 @@ async fn optimizers(run: &mut Run<'_>) -> std::result::Result<(), Stop> {
     let history = |i: usize| gradients.iter().map(|g| f64::from(g[i])).collect::<Vec<f64>>();
     let sgd = SgdConfig { momentum: 0.875, weight_decay: 0.125, nesterov: true, ..Default::default() };
     let adam = AdamConfig { weight_decay: 0.125, ..Default::default() };
-    let f64_sgd = training::Sgd { lr: rate.into(), momentum: 0.875, dampening: 0.0, weight_decay: 0.125, nesterov: true };
+    let f64_sgd =
+        training::Sgd { lr: rate.into(), momentum: 0.875, dampening: 0.0, weight_decay: 0.125, nesterov: true };
     let f64_adam = |decoupled: bool| training::Adam {
         lr: rate.into(),
         beta1: adam.betas.0.into(),
@@ -118,9 +118,8 @@ async fn optimizers(run: &mut Run<'_>) -> std::result::Result<(), Stop> {
         weight_decay: 0.125,
         decoupled,
     };
-    let each = |of: &dyn Fn(f64, &[f64]) -> f64| -> Vec<f64> {
-        (0..len).map(|i| of(start[i].into(), &history(i))).collect()
-    };
+    let each =
+        |of: &dyn Fn(f64, &[f64]) -> f64| -> Vec<f64> { (0..len).map(|i| of(start[i].into(), &history(i))).collect() };
     let cases = [
         ("sgd", Method::Sgd(sgd), each(&|w, g| f64_sgd.run(w, g).0)),
         ("adam", Method::Adam(adam), each(&|w, g| f64_adam(false).run(w, g)[0])),

@@ -70,7 +70,8 @@ async fn plans(run: &mut Run<'_>) -> std::result::Result<(), Stop> {
         if !quick {
             for weights in [Precision::F16, Precision::Int8] {
                 let plan = Plan::choose_fused(&run.device, size[2]);
-                let choice = Choice { name: format!("{plan} {weights:?}").to_lowercase(), plan, rules: rules(&run.device) };
+                let choice =
+                    Choice { name: format!("{plan} {weights:?}").to_lowercase(), plan, rules: rules(&run.device) };
                 layer(run, &mut pace, Cell::Gru, size, &choice, Some(weights)).await?;
             }
         }

@@ -1,4 +1,0 @@
-#[path = "../../tests/common/mod.rs"]
-mod common;
-#[path = "../../tests/layers/rules.rs"]
-mod rules;
