@@ -173,8 +173,10 @@ async fn plans(run: &mut Run<'_>) -> std::result::Result<(), Stop> {
                     let result = whole.run(run, Some(plan), Precision::F32).await;
                     run.found(&name, LAYER, result)?;
                     for weights in [Precision::F16, Precision::Bf16, Precision::Int8] {
+                        let name = format!("{name} {weights:?}");
+                        run.at(&name)?;
                         let result = low.run(run, Some(plan), weights).await;
-                        run.found(&format!("{name} {weights:?}"), LAYER, result)?;
+                        run.found(&name, LAYER, result)?;
                     }
                 }
             }

@@ -1,4 +1,6 @@
-//! The checks run every kernel of the library.
+//! The checks of `wgru report` run every kernel of the library.
+
+#![cfg(feature = "gpu")]
 
 use std::collections::BTreeSet;
 use std::time::Instant;
