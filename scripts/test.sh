@@ -157,6 +157,8 @@ step 'the command wgru'
 cargo fmt --check --manifest-path cli/Cargo.toml
 cli clippy --all-targets -- -D warnings
 cli test
+cargo fmt --check --manifest-path report/Cargo.toml
+cargo clippy --locked --all-targets --manifest-path report/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}" -- -D warnings
 
 step 'other platforms'
 targets='wasm32-unknown-unknown x86_64-pc-windows-gnu aarch64-apple-darwin aarch64-linux-android'

@@ -264,6 +264,25 @@ impl Tuning {
     }
 }
 
+/// Limits by which the built-in rules choose plans and shaders on an adapter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Largest hidden size for which the whole plan is faster than the chain.
+    pub whole_hidden: usize,
+    /// Largest hidden size for which the fused plans are faster than the plan by steps.
+    pub fused_hidden: usize,
+    /// Number of invocations that hide each other's waits for memory; 0 unless the adapter is a hardware GPU.
+    pub busy: u64,
+    /// Whether products by blocks keep their operands in registers, instead of workgroup memory.
+    pub blocks_in_registers: bool,
+}
+
+impl Rules {
+    /// The rules of the CPU.
+    pub(crate) const CPU: Self =
+        Self { whole_hidden: usize::MAX, fused_hidden: usize::MAX, busy: 0, blocks_in_registers: false };
+}
+
 /// The choices in use on a device and, while it is tuned, the requested decisions.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tuned {

@@ -1,4 +1,4 @@
-//! The command `wgru`: shows, runs, checks, compares, converts and times recurrent models.
+//! The command `wgru`: shows, runs, checks, compares, converts and times recurrent models, and reports on GPUs.
 //!
 //! Exit codes: 0 if everything went well; 1 if the answer is no (a check failed, devices disagree, a model needs
 //! something that is missing); 2 for wrong arguments; 3 for a file that cannot be read or written; 4 for a device that
@@ -16,6 +16,8 @@ mod info;
 mod inputs;
 mod model;
 mod output;
+#[cfg(feature = "gpu")]
+mod report;
 mod run;
 mod tune;
 
@@ -56,6 +58,8 @@ enum Command {
     Bench(bench::Args),
     Devices(devices::Args),
     Tune(tune::Args),
+    #[cfg(feature = "gpu")]
+    Report(report::Args),
     /// Prints a script that completes the arguments of this command in a shell.
     Completions {
         /// The shell.
@@ -73,6 +77,8 @@ fn dispatch(command: Command, out: &Output) -> Result<Answer> {
         Command::Bench(args) => bench::bench(&args, out),
         Command::Devices(args) => devices::devices(&args, out),
         Command::Tune(args) => tune::tune(&args, out),
+        #[cfg(feature = "gpu")]
+        Command::Report(args) => report::report(&args, out),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "wgru", &mut script);

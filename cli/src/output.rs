@@ -78,6 +78,12 @@ impl Progress<'_> {
         self.bar.set_message(part.to_string());
     }
 
+    /// Sets the share that is done, from 0 to 1.
+    #[cfg(feature = "gpu")]
+    pub fn set(&self, share: f64) {
+        self.bar.set_position((share * self.bar.length().unwrap_or(0) as f64) as u64);
+    }
+
     /// Counts a part as done.
     pub fn advance(&self) {
         self.bar.inc(1);

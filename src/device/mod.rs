@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::error::Result;
 #[cfg(feature = "gpu")]
 use crate::gpu::{self, DispatchTime, Gpu, GpuOptions};
-use crate::tuning::{Tuned, Tuning};
+use crate::tuning::{Rules, Tuned, Tuning};
 #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
 use crate::wait;
 
@@ -42,13 +42,16 @@ struct Inner {
     /// Maximum of `live` since [`Device::reset_peak`].
     peak: AtomicUsize,
     tuned: Mutex<Tuned>,
+    /// The rules for decisions that tuning did not make, once they are known.
+    rules: Mutex<Option<Rules>>,
 }
 
 impl Inner {
     fn new(engine: Engine, info: DeviceInfo) -> Self {
         static OPENED: AtomicUsize = AtomicUsize::new(0);
         let number = OPENED.fetch_add(1, Ordering::Relaxed) + 1;
-        Self { engine, info, number, live: AtomicUsize::new(0), peak: AtomicUsize::new(0), tuned: Mutex::default() }
+        let (tuned, rules) = Default::default();
+        Self { engine, info, number, live: AtomicUsize::new(0), peak: AtomicUsize::new(0), tuned, rules }
     }
 }
 
@@ -257,6 +260,10 @@ impl Device {
 
     pub(crate) fn tuned(&self) -> MutexGuard<'_, Tuned> {
         self.0.tuned.lock().expect("nothing panics while it holds the choices")
+    }
+
+    pub(crate) fn rules(&self) -> MutexGuard<'_, Option<Rules>> {
+        self.0.rules.lock().expect("nothing panics while it holds the rules")
     }
 
     #[cfg(feature = "gpu")]

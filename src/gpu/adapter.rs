@@ -32,6 +32,26 @@ impl AdapterClass {
     }
 }
 
+/// Makers with their PCI number, and parts of the names of their adapters.
+const VENDORS: [(&str, u32, &[&str]); 10] = [
+    ("mesa", 0x10005, &["llvmpipe"]),
+    ("google", 0x1ae0, &["swiftshader"]),
+    ("microsoft", 0x1414, &["microsoft basic render"]),
+    ("nvidia", 0x10de, &["nvidia", "geforce"]),
+    ("amd", 0x1002, &["amd ", "radeon"]),
+    ("intel", 0x8086, &["intel"]),
+    ("apple", 0x106b, &["apple"]),
+    ("arm", ARM, &["mali", "immortalis"]),
+    ("qualcomm", QUALCOMM, &["adreno"]),
+    ("imagination", IMAGINATION, &["powervr"]),
+];
+
+fn vendor(info: &wgpu::AdapterInfo) -> &'static str {
+    let named = VENDORS.iter().find(|(.., names)| names.iter().any(|name| has(info, name)));
+    let numbered = || VENDORS.iter().find(|(_, number, _)| *number == info.vendor);
+    named.or_else(numbered).map_or("", |(vendor, ..)| vendor)
+}
+
 /// PCI numbers of makers of mobile GPUs.
 const ARM: u32 = 0x13b5;
 const QUALCOMM: u32 = 0x5143;
@@ -51,6 +71,9 @@ pub struct AdapterReport {
     pub backend: String,
     /// Driver and version.
     pub driver: String,
+    /// The maker in lower case, from its PCI number or the adapter's name: `nvidia`, `amd`, `intel`, `apple`, `arm`,
+    /// `qualcomm`, `imagination`, `mesa`, `google`, `microsoft`; empty if unknown, as in most browsers.
+    pub vendor: &'static str,
     /// Its kind.
     pub class: AdapterClass,
     /// Optional features in use.
@@ -82,6 +105,7 @@ impl AdapterReport {
             name: info.name.clone(),
             backend: info.backend.to_string(),
             driver: [&info.driver, &info.driver_info].map(|s| s.trim()).join(" ").trim().to_string(),
+            vendor: vendor(info),
             class: AdapterClass::of(info),
             features: features.iter_names().map(|(name, _)| name.to_string()).collect(),
             max_binding: limits.max_storage_buffer_binding_size,
@@ -160,9 +184,10 @@ async fn enumerate() -> Result<Vec<wgpu::Adapter>> {
     Ok(found)
 }
 
-/// Returns the best adapter whose name contains `WGRU_ADAPTER`.
-pub(super) async fn best() -> Result<wgpu::Adapter> {
-    let wanted = setting("WGRU_ADAPTER").unwrap_or_default().to_ascii_lowercase();
+/// Returns the best adapter whose name contains `wanted`, or else `WGRU_ADAPTER`.
+pub(super) async fn best(wanted: Option<&str>) -> Result<wgpu::Adapter> {
+    let wanted = wanted.map(str::to_string).or_else(|| setting("WGRU_ADAPTER"));
+    let wanted = wanted.unwrap_or_default().to_ascii_lowercase();
     let found = enumerate().await?;
     let names: Vec<_> = found.iter().map(|a| a.get_info().name).collect();
     found.into_iter().find(|a| a.get_info().name.to_ascii_lowercase().contains(&wanted)).ok_or_else(|| {
@@ -216,20 +241,22 @@ mod tests {
     #[test]
     fn classes_of_adapters() {
         use wgpu::DeviceType::{Cpu, DiscreteGpu, IntegratedGpu, Other};
-        for (device_type, vendor, name, class, is_cached) in [
-            (DiscreteGpu, 0x10de, "NVIDIA GeForce RTX 4070", AdapterClass::Discrete, false),
-            (IntegratedGpu, 0x8086, "Intel(R) Iris(R) Xe Graphics", AdapterClass::Integrated, false),
-            (IntegratedGpu, 0, "Apple M2", AdapterClass::Integrated, false),
-            (IntegratedGpu, ARM, "Mali-G78", AdapterClass::Mobile, true),
-            (IntegratedGpu, QUALCOMM, "Adreno (TM) 740", AdapterClass::Mobile, false),
-            (Other, 0, "ARM Mali-G610", AdapterClass::Mobile, true),
-            (Other, 0, "", AdapterClass::Integrated, false),
-            (Cpu, 0x10005, "llvmpipe (LLVM 15.0.6, 256 bits)", AdapterClass::Software, false),
+        for (device_type, vendor, name, maker, class, is_cached) in [
+            (DiscreteGpu, 0x10de, "NVIDIA GeForce RTX 4070", "nvidia", AdapterClass::Discrete, false),
+            (DiscreteGpu, 0x1002, "gfx1100", "amd", AdapterClass::Discrete, false),
+            (IntegratedGpu, 0x8086, "Intel(R) Iris(R) Xe Graphics", "intel", AdapterClass::Integrated, false),
+            (IntegratedGpu, 0, "Apple M2", "apple", AdapterClass::Integrated, false),
+            (IntegratedGpu, ARM, "Mali-G78", "arm", AdapterClass::Mobile, true),
+            (IntegratedGpu, QUALCOMM, "Adreno (TM) 740", "qualcomm", AdapterClass::Mobile, false),
+            (Other, 0, "ARM Mali-G610", "arm", AdapterClass::Mobile, true),
+            (Other, 0, "", "", AdapterClass::Integrated, false),
+            (Cpu, 0x10005, "llvmpipe (LLVM 15.0.6, 256 bits)", "mesa", AdapterClass::Software, false),
         ] {
             let mut info = wgpu::AdapterInfo::new(device_type, wgpu::Backend::Vulkan);
             (info.vendor, info.name) = (vendor, name.to_string());
             let report = AdapterReport::new(&info, wgpu::Features::empty(), &wgpu::Limits::default());
-            assert_eq!((report.class, report.cached_workgroup_memory), (class, is_cached), "{name:?}");
+            let got = (report.vendor, report.class, report.cached_workgroup_memory);
+            assert_eq!(got, (maker, class, is_cached), "{name:?}");
         }
     }
 }

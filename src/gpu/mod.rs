@@ -85,7 +85,7 @@ pub(crate) struct Gpu {
 impl Gpu {
     /// Opens the best adapter that the environment allows.
     pub async fn new(options: &GpuOptions) -> Result<Self> {
-        let adapter = adapter::best().await?;
+        let adapter = adapter::best(options.adapter.as_deref()).await?;
         let (device, queue) = adapter::open(&adapter, options).await?;
         let gpu = Self::with(adapter.get_info(), device, queue, options, false)?;
         gpu.core.faults.listen();

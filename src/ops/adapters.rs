@@ -1,8 +1,24 @@
 //! Properties of a device's adapter that decide which plans and shaders the rules choose.
 
+#[cfg(feature = "gpu")]
+mod measured;
+
 use crate::device::Device;
+#[cfg(feature = "gpu")]
+use crate::gpu::AdapterClass;
 use crate::kernel::Kernel;
 use crate::kernels::MatMulSubgroup;
+pub use crate::tuning::Rules;
+
+/// Rules that were measured on an adapter, or on adapters of one vendor.
+#[cfg(feature = "gpu")]
+struct Measured {
+    vendor: &'static str,
+    class: AdapterClass,
+    /// The adapter's name; empty for all others of this vendor and class.
+    name: &'static str,
+    rules: Rules,
+}
 
 /// Whether the adapter computes on the CPU.
 pub(crate) fn is_software(device: &Device) -> bool {
@@ -14,30 +30,67 @@ pub(crate) fn has_narrow_subgroups(device: &Device) -> bool {
     !device.info().is_hardware_gpu() && device.subgroup() == MatMulSubgroup::SUBGROUP
 }
 
-/// Whether workgroup memory is ordinary cached memory.
+/// Returns the rules of a device: those measured on its adapter, else on adapters of its vendor and class, else the
+/// estimates for its class.
+pub fn rules(device: &Device) -> Rules {
+    *device.rules().get_or_insert_with(|| find(device))
+}
+
+/// Replaces the rules of a device, to measure or to test shaders that they would not choose. `None` restores them.
+#[doc(hidden)]
+pub fn set_rules(device: &Device, rules: Option<Rules>) {
+    *device.rules() = rules;
+}
+
 #[cfg(feature = "gpu")]
-pub(crate) fn has_cached_workgroup_memory(device: &Device) -> bool {
-    device.info().adapter.as_ref().is_some_and(|a| a.cached_workgroup_memory)
+fn find(device: &Device) -> Rules {
+    let Some(adapter) = &device.info().adapter else { return Rules::CPU };
+    let of = |name: &str| {
+        let known = |m: &&Measured| m.vendor == adapter.vendor && m.class == adapter.class && m.name == name;
+        measured::MEASURED.iter().find(known).map(|m| m.rules)
+    };
+    // A browser may not name the adapter.
+    let measured = match adapter.vendor.is_empty() {
+        true => None,
+        false => of(&adapter.name).or_else(|| of("")),
+    };
+    measured.unwrap_or_else(|| estimates(adapter.class, adapter.cached_workgroup_memory))
 }
 
 #[cfg(not(feature = "gpu"))]
-pub(crate) fn has_cached_workgroup_memory(_: &Device) -> bool {
-    false
+fn find(_: &Device) -> Rules {
+    Rules::CPU
 }
 
-/// Number of invocations that hide each other's waits for memory; 0 unless this is a hardware GPU. Estimates, from the
-/// lanes that GPUs of each class have: see `docs/performance.md`.
+/// Returns the rules for adapters that were not measured. The numbers of invocations follow from the lanes that GPUs of
+/// each class have: see `docs/performance.md`.
 #[cfg(feature = "gpu")]
-pub(crate) fn busy(device: &Device) -> u64 {
-    use crate::gpu::AdapterClass::{Discrete, Integrated, Mobile, Software};
-    device.info().adapter.as_ref().map_or(0, |adapter| match adapter.class {
-        Discrete => 4096,
-        Integrated | Mobile => 2048,
-        Software => 0,
-    })
+pub fn estimates(class: AdapterClass, cached_workgroup_memory: bool) -> Rules {
+    let busy = match class {
+        AdapterClass::Discrete => 4096,
+        AdapterClass::Integrated | AdapterClass::Mobile => 2048,
+        AdapterClass::Software => 0,
+    };
+    Rules {
+        whole_hidden: 128,
+        fused_hidden: if class == AdapterClass::Software { 64 } else { usize::MAX },
+        busy,
+        blocks_in_registers: cached_workgroup_memory,
+    }
 }
 
-#[cfg(not(feature = "gpu"))]
-pub(crate) fn busy(_: &Device) -> u64 {
-    0
+#[cfg(all(test, feature = "gpu"))]
+mod tests {
+    use super::*;
+    use crate::kernels::Fused;
+
+    #[test]
+    fn measured_rules_are_found_once_and_in_range() {
+        for (i, m) in measured::MEASURED.iter().enumerate() {
+            let key = |m: &Measured| (m.vendor, m.class, m.name);
+            assert!(!m.vendor.is_empty() && measured::MEASURED[..i].iter().all(|other| key(other) != key(m)));
+            assert!((1..=Fused::ROOM).contains(&m.rules.whole_hidden) && m.rules.fused_hidden > 0, "{}", m.name);
+            assert_eq!(m.rules.busy == 0, m.class == AdapterClass::Software, "{}", m.name);
+        }
+    }
 }

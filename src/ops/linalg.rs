@@ -1,6 +1,6 @@
 //! Matrix products: selection of the shader by shape, and split-K.
 
-use super::adapters::{busy, has_cached_workgroup_memory, has_narrow_subgroups, is_software};
+use super::adapters::{has_narrow_subgroups, is_software, rules};
 use super::reduce::{SumOptions, sum_into};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -11,7 +11,7 @@ use crate::kernels::{
 };
 use crate::shape::Shape;
 use crate::tensor::Tensor;
-use crate::tuning::{Answer, Layout, Question, Variant, class};
+use crate::tuning::{Answer, Layout, Question, Rules, Variant, class};
 
 /// Maximum number of rows for which a workgroup per column is faster than tiles.
 const FEW_ROWS: u32 = 4;
@@ -43,15 +43,20 @@ pub(crate) fn variant(device: &Device, p: &MatMul) -> Variant {
     } else if p.m <= FEW_ROWS && p.b_row == 1 && p.k >= TILE && p.n <= 65_535 {
         Variant::Rows
     } else if p.m >= TILE && p.n >= TILE && p.k >= 16 {
-        let tiles = p.m.div_ceil(TILE).saturating_mul(p.n.div_ceil(TILE)).saturating_mul(p.batch);
-        match p.is_in_blocks() {
-            true if has_cached_workgroup_memory(device) => Variant::Blocks,
-            // With fewer tiles of 64 lanes than that, 256 lanes share a tile. An estimate.
-            true if 64 * u64::from(tiles) >= 2 * busy(device) => Variant::TiledBlocks,
-            _ => Variant::Tiled,
-        }
+        tiled(&rules(device), p)
     } else {
         Variant::Plain
+    }
+}
+
+/// Returns the variant of a product that fills tiles on a hardware GPU.
+pub(crate) fn tiled(rules: &Rules, p: &MatMul) -> Variant {
+    let tiles = p.m.div_ceil(TILE).saturating_mul(p.n.div_ceil(TILE)).saturating_mul(p.batch);
+    match p.is_in_blocks() {
+        true if rules.blocks_in_registers => Variant::Blocks,
+        // With fewer tiles of 64 lanes than that, 256 lanes share a tile. An estimate.
+        true if 64 * u64::from(tiles) >= 2 * rules.busy => Variant::TiledBlocks,
+        _ => Variant::Tiled,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Checked operations on tensors, forward and backward side by side. None of them records on the tape.
 
-mod adapters;
+pub mod adapters;
 pub(crate) mod conv;
 mod create;
 pub(crate) mod ctc;
@@ -29,6 +29,12 @@ use crate::kernels::MatMul;
 pub fn product_variants(device: &Device, [m, n, k]: [usize; 3]) -> [String; 2] {
     let input = MatMul { bias: 1, ..MatMul::new(m, n, k).b_transposed() };
     [input, MatMul::new(n, k, m).a_transposed()].map(|p| variant_name(device, &p))
+}
+
+/// Returns the variant that `rules` choose on a hardware GPU for a product of at least 64 rows and columns in whole
+/// vectors.
+pub fn tiled_variant(rules: &adapters::Rules, [m, n, k]: [usize; 3]) -> String {
+    linalg::tiled(rules, &MatMul::new(m, n, k).b_transposed()).to_string()
 }
 
 fn variant_name(device: &Device, p: &MatMul) -> String {

@@ -19,5 +19,6 @@ mod low_weights;
 mod min_gru;
 mod padding;
 mod recompute;
+mod rules;
 mod special_values;
 mod waves;

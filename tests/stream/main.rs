@@ -21,6 +21,8 @@ use wgru::{Activation, Cell, Device, Precision, Rng, Stream, StreamOptions, Stre
 
 /// The layer's sums in a different order, over up to 40 steps.
 const F32: f64 = 2e-6;
+/// Where gates exceed 1, states grow from step to step, and so do the differences.
+const GROWING: f64 = 1e-3;
 /// 11 bits of mantissa in every weight; the update gate attenuates the errors of a step.
 const F16: f64 = 1e-3;
 /// 8 bits of mantissa.
@@ -428,12 +430,12 @@ fn streams_match_layers_with_other_activations() {
             for activation in all {
                 let mut activations = cell.activations().to_vec();
                 activations[place] = activation;
-                compare(&layer(cell, 5, activations), 2, Precision::F32, F32);
+                compare(&layer(cell, 5, activations), 2, Precision::F32, GROWING);
             }
         }
         // All parts at once, each with one of its own, and several blocks of units.
         let mixed = |shift: usize| (0..cell.activation_names().len()).map(|i| all[(2 * i + shift) % 11]).collect();
-        (0..11).for_each(|shift| _ = compare(&layer(cell, 37, mixed(shift)), 1, Precision::F32, F32));
+        (0..11).for_each(|shift| _ = compare(&layer(cell, 37, mixed(shift)), 1, Precision::F32, GROWING));
     }
     let relu = layer(Cell::Gru, 5, vec![Activation::Sigmoid, Activation::Sigmoid, Activation::Relu]);
     let fast = StreamOptions { fast_activations: true, ..Default::default() };

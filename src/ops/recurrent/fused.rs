@@ -8,12 +8,13 @@ use super::{Layer, Plan, Weights};
 use crate::cell::Cell;
 use crate::device::Device;
 use crate::error::Result;
+use crate::kernel::Kernel;
 use crate::kernels::fused::by_kind;
 use crate::kernels::{
     Fused, Pack, PackLow, RecurrentSequence, RecurrentSequenceBackward, RecurrentStep, RecurrentStepBackward,
     WeightDtype,
 };
-use crate::ops::adapters::busy;
+use crate::ops::adapters::rules;
 use crate::precision::Precision;
 use crate::tensor::Tensor;
 
@@ -44,15 +45,9 @@ fn kernel(layer: &Layer, save: bool, span: &Span) -> Fused {
 
 /// Returns `p` with the shader that the rules choose.
 fn ruled(device: &Device, layer: &Layer, p: Fused) -> Fused {
-    Fused { shader: shader(busy(device), layer.plan, &p), ..p }
-}
-
-/// The shader of a plan on a device that so many invocations keep busy, 0 unless it is a hardware GPU. Software adapters
-/// do not wait for memory, but barriers cost them time. On hardware, the whole plan has too few invocations whatever the
-/// size, because a workgroup owns its four rows.
-fn shader(busy: u64, plan: Plan, p: &Fused) -> u32 {
-    let invocations = [p.batch.div_ceil(4), p.hidden, p.directions].map(u64::from).iter().product::<u64>();
-    if busy > 0 && (plan == Plan::Whole || invocations <= busy) { Fused::SPLIT } else { Fused::PLAIN }
+    let sizes = [layer.batch, layer.hidden, layer.directions];
+    let is_split = layer.plan.shares_sums(&rules(device), sizes);
+    Fused { shader: if is_split { Fused::SPLIT } else { Fused::PLAIN }, ..p }
 }
 
 /// Whether a step takes two dispatches.
@@ -151,7 +146,8 @@ fn forward_of<const C: usize, W: WeightDtype>(
 ) -> Result<()> {
     let device = reads[0].device();
     if layer.plan == Plan::Whole {
-        let mut bound = device.bind::<3, 3, RecurrentSequence<C, W>>(p.shader as usize, reads, writes)?;
+        let variant = RecurrentSequence::<C, W>::from(p).variant();
+        let mut bound = device.bind::<3, 3, RecurrentSequence<C, W>>(variant, reads, writes)?;
         return parts(device, &p).iter().try_for_each(|p| bound.run(&(*p).into()));
     }
     let mut bound = device.bind::<3, 3, RecurrentStep<C, W>>(p.shader as usize, reads, writes)?;
@@ -192,27 +188,4 @@ fn backward_of<const C: usize>(layer: &Layer, reads: [&Tensor; 5], writes: [&Ten
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sums_are_split_on_hardware_for_few_sequences() {
-        let of = |batch: u32, hidden: u32, directions: u32| Fused { batch, hidden, directions, ..Fused::default() };
-        for (p, chain) in [
-            (of(1, 256, 1), Fused::SPLIT),
-            (of(8, 2048, 1), Fused::SPLIT),
-            (of(9, 2048, 1), Fused::PLAIN),
-            (of(64, 256, 1), Fused::SPLIT),
-            (of(64, 256, 2), Fused::PLAIN),
-            (of(u32::MAX, 1 << 14, 2), Fused::PLAIN),
-        ] {
-            assert_eq!(shader(4096, Plan::Chain, &p), chain, "{p:?}");
-            assert_eq!(shader(4096, Plan::Whole, &p), Fused::SPLIT, "{p:?}");
-            assert_eq!(shader(0, Plan::Chain, &p), Fused::PLAIN, "{p:?}");
-            assert_eq!(shader(0, Plan::Whole, &p), Fused::PLAIN, "{p:?}");
-        }
-    }
 }

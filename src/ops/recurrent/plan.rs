@@ -7,37 +7,22 @@ use crate::cell::Cell;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::Fused;
-use crate::ops::adapters::is_software;
-use crate::tuning::{Answer, Question, class};
+use crate::ops::adapters::rules;
+use crate::tuning::{Answer, Question, Rules, class};
 
 pub use crate::tuning::Plan;
 
 impl Plan {
-    /// Largest hidden size for which the whole plan beats the chain on a GPU. Not yet measured on hardware: see
-    /// `docs/adr/0003-plans.md`.
-    const WHOLE_HIDDEN: usize = 128;
-
-    /// Largest hidden size for which the fused plans are faster on software adapters: see `docs/performance.md`.
-    const FUSED_HIDDEN: usize = 64;
-
     /// Returns the plan that the built-in rules choose for a layer of `hidden` units on `device`. `cell` is `None` if
     /// the layer has options.
     pub fn choose(device: &Device, hidden: usize, cell: Option<Cell>) -> Self {
-        match () {
-            () if cell.is_none() => Plan::Steps,
-            // On these adapters, the fast matrix product gains more than fewer dispatches do.
-            () if is_software(device) && hidden > Self::FUSED_HIDDEN && hidden.is_multiple_of(4) => Plan::Steps,
-            () => Self::choose_fused(device, hidden),
-        }
+        // Any batch of more than one sequence.
+        cell.map_or(Plan::Steps, |cell| Self::by(&rules(device), [hidden, 2], cell))
     }
 
     /// Returns the plan of the built-in rules for `batch` sequences through a cell without options.
     pub(crate) fn of(device: &Device, [hidden, batch]: [usize; 2], cell: Cell) -> Self {
-        match Self::choose(device, hidden, Some(cell)) {
-            // On software adapters, the product of a single row has no fast path.
-            Plan::Steps if batch == 1 && cell != Cell::GruResetBefore => Plan::Chain,
-            plan => plan,
-        }
+        Self::by(&rules(device), [hidden, batch], cell)
     }
 
     /// Returns the plan that tuning chose for `batch` sequences through a cell without options, or else the plan of the
@@ -57,7 +42,33 @@ impl Plan {
 
     /// Returns the better fused plan for a cell of `hidden` units on `device`.
     pub fn choose_fused(device: &Device, hidden: usize) -> Self {
-        if !device.is_gpu() || hidden <= Self::WHOLE_HIDDEN { Plan::Whole } else { Plan::Chain }
+        Self::fused_by(&rules(device), hidden)
+    }
+
+    fn fused_by(rules: &Rules, hidden: usize) -> Self {
+        if hidden <= rules.whole_hidden { Plan::Whole } else { Plan::Chain }
+    }
+
+    /// Returns the plan that `rules` choose for `batch` sequences through a cell without options.
+    #[doc(hidden)]
+    pub fn by(rules: &Rules, [hidden, batch]: [usize; 2], cell: Cell) -> Self {
+        // The fast matrix product, which takes whole vectors, gains more than fewer dispatches do.
+        let is_large = hidden > rules.fused_hidden && hidden.is_multiple_of(4);
+        match is_large {
+            // The product of a single row has no fast path.
+            true if batch == 1 && cell != Cell::GruResetBefore => Plan::Chain,
+            true => Plan::Steps,
+            false => Self::fused_by(rules, hidden),
+        }
+    }
+
+    /// Whether lanes share the sums of this plan (ADR 0043). Software adapters do not wait for memory, but barriers cost
+    /// them time. On hardware, the whole plan has too few invocations whatever the size, because a workgroup owns its
+    /// four rows.
+    #[doc(hidden)]
+    pub fn shares_sums(self, rules: &Rules, [batch, hidden, directions]: [usize; 3]) -> bool {
+        let invocations = [batch.div_ceil(4), hidden, directions].map(|n| n as u64).iter().product::<u64>();
+        rules.busy > 0 && (self == Plan::Whole || invocations <= rules.busy)
     }
 
     /// Checks that the plan can run a layer of `hidden` units on `device`.
@@ -97,6 +108,29 @@ impl FromStr for Plan {
             "chain" => Ok(Plan::Chain),
             "steps" => Ok(Plan::Steps),
             _ => Err(Error::value("Plan", "name", "whole, packed, chain or steps", name)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_are_split_on_hardware_for_few_sequences() {
+        let rules = |busy| Rules { busy, ..Rules::CPU };
+        for (sizes, chain) in [
+            ([1, 256, 1], true),
+            ([8, 2048, 1], true),
+            ([9, 2048, 1], false),
+            ([64, 256, 1], true),
+            ([64, 256, 2], false),
+            ([u32::MAX as usize, 1 << 14, 2], false),
+        ] {
+            assert_eq!(Plan::Chain.shares_sums(&rules(4096), sizes), chain, "{sizes:?}");
+            assert!(Plan::Whole.shares_sums(&rules(4096), sizes), "{sizes:?}");
+            assert!(!Plan::Chain.shares_sums(&rules(0), sizes), "{sizes:?}");
+            assert!(!Plan::Whole.shares_sums(&rules(0), sizes), "{sizes:?}");
         }
     }
 }
