@@ -46,7 +46,7 @@ pub async fn plan(context: &SessionContext, sql: &str) -> Result<DataFrame> {
 
 /// Returns the number of rows of a query's result if statistics of its tables tell it.
 pub async fn known_rows(query: &DataFrame) -> Option<u64> {
-    let plan = query.clone().create_physical_plan().await.ok()?;
+    let plan = query.create_physical_plan().await.ok()?;
     let statistics = StatisticsContext::new().compute(&*plan, &StatisticsArgs::new()).ok()?;
     statistics.num_rows.get_value().map(|rows| *rows as u64)
 }

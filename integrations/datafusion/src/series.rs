@@ -129,7 +129,7 @@ impl<'a> Series<'a> {
         };
         let (series, items) = Lists::of(column).ok_or_else(other_type)?;
         let steps = Lists::of(&**items);
-        let leaf = steps.as_ref().map_or(items, |(_, leaf)| leaf);
+        let leaf = steps.as_ref().map_or(items, |(_, leaf)| *leaf);
         let leaf = leaf.as_primitive_opt::<Float32Type>().ok_or_else(other_type)?;
         let row = |row: usize| -> Result<Option<Range<usize>>> {
             let own = series.elements(row..row + 1);

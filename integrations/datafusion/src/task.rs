@@ -60,7 +60,8 @@ impl Task {
     ///
     /// # Errors
     /// [`Error::Argument`] if it does not.
-    pub fn check(self, Named { function, model, .. }: &Named, output: Output) -> Result<()> {
+    pub fn check(self, named: &Named, output: Output) -> Result<()> {
+        let Named { function, model, .. } = *named;
         let refuse = |expected: String, got: String, help: &str| {
             Err(Error::Argument { function, argument: "model", expected, got, help: help.into() })
         };

@@ -95,7 +95,7 @@ impl Client {
         let mut attempt = 1;
         loop {
             let task = Arc::new(query.task_ctx());
-            let job = Job { plan: query.clone().create_physical_plan().await?, options: self.options.clone() };
+            let job = Job { plan: query.create_physical_plan().await?, options: self.options.clone() };
             let error = match self.attempt(&job, task, path, &mut seen).await {
                 Ok(rows) => return Ok(rows),
                 Err(error) => error,

@@ -27,7 +27,7 @@ impl Cluster {
             command.args(args).env("RUST_LOG", "info").stdout(Stdio::null()).stderr(log);
             command.spawn().unwrap()
         };
-        let mut processes = vec![run("scheduler", &["scheduler", "--bind", &address, "--executor-timeout", "4"])];
+        let mut processes = vec![run("scheduler", &["scheduler", "--bind", &address, "--executor-timeout", "10"])];
         for k in 0..executors {
             let [port, grpc_port] = ports();
             let (port, grpc_port, cores) = (port.to_string(), grpc_port.to_string(), cores.to_string());
