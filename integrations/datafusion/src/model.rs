@@ -61,7 +61,7 @@ impl Model {
             io::Model::Onnx(_) => {
                 let expected = "a recurrent layer, or a network that its file describes; `wgru convert` converts the \
                                 recurrent layer of an ONNX model";
-                Err(Error::value("Model", "file", expected, "an ONNX model"))
+                Err(wrong("file", expected, "an ONNX model"))
             }
         }
     }
@@ -78,10 +78,10 @@ impl Model {
     fn new(device: &Device, module: Box<dyn Module>, input: Input) -> Result<Self> {
         let input = match input {
             Input::Features(input) => input,
-            Input::Indices => return Err(Error::value("Model", "input", "features", "indices: it has an embedding")),
+            Input::Indices => return Err(wrong("input", "features", "indices: it has an embedding")),
             Input::Unknown => {
                 let expected = "a first layer that is recurrent, linear, a convolution or a normalization";
-                return Err(Error::value("Model", "input", expected, "another one, whose features are unknown"));
+                return Err(wrong("input", expected, "another one, whose features are unknown"));
             }
         };
         let model = Self { module, device: device.clone(), input, output: OnceLock::new() };
@@ -116,7 +116,7 @@ impl Model {
             }
             _ => {
                 let expected = "an output for each step, or one for the series";
-                return Err(Error::shape("Model", "output", expected, y.dims()));
+                return Err(wrong("output", expected, format!("{:?}", y.dims())));
             }
         };
         Ok(*self.output.get_or_init(|| output))
@@ -152,6 +152,10 @@ impl std::fmt::Debug for Model {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Model").field("input", &self.input).field("output", &self.output.get()).finish_non_exhaustive()
     }
+}
+
+fn wrong(arg: &'static str, expected: &str, got: impl Into<String>) -> Error {
+    Error::Value { op: "Model", arg, expected: expected.into(), got: got.into() }
 }
 
 /// Input of a module.

@@ -80,7 +80,7 @@ async fn killed_executor_loses_nothing() {
     let out = folder.join("cluster.parquet");
     let query = query::plan(&client.context, SQL).await.unwrap();
     let (progress, mut reports) = tokio::sync::mpsc::unbounded_channel();
-    let run = client.run_to_parquet(query, &out, |rows| drop(progress.send(rows)));
+    let run = client.run_to_parquet(query, &out, |rows| _ = progress.send(rows));
     tokio::pin!(run);
     let start = Instant::now();
     let mut killed_at = None;

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray as _, Float32Array, Int64Array, ListArray, RecordBatch};
+use datafusion::arrow::array::{ArrayRef, AsArray as _, Float32Array, Int64Array, ListArray, RecordBatch};
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::datatypes::{DataType, Field, Float32Type, Int64Type, Schema};
 use datafusion::parquet::arrow::ArrowWriter;
@@ -137,7 +137,7 @@ pub fn rows(batches: &[RecordBatch]) -> Vec<(i64, Vec<u32>)> {
     let of_batch = |batch: &RecordBatch| {
         let (ids, y) = (batch.column(0).as_primitive::<Int64Type>().clone(), batch.column(1).as_list::<i32>().clone());
         let bits = move |row| y.value(row).as_primitive::<Float32Type>().values().iter().map(|v| v.to_bits()).collect();
-        (0..ids.len()).map(|row| (ids.value(row), bits(row))).collect::<Vec<_>>()
+        (0..batch.num_rows()).map(|row| (ids.value(row), bits(row))).collect::<Vec<_>>()
     };
     let mut rows: Vec<(i64, Vec<u32>)> = batches.iter().flat_map(of_batch).collect();
     rows.sort_unstable();
