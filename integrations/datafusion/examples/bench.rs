@@ -14,9 +14,8 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use common::cluster::Cluster;
 use common::{Net, digest, read, rows, windows, write_windows};
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::prelude::SessionContext;
 use indicatif::{ProgressBar, ProgressStyle};
-use wgru::nn::Module;
 use wgru::{CpuOptions, Device, Tensor, io};
 use wgru_datafusion::cluster::{Client, ClientOptions};
 use wgru_datafusion::{ModelOptions, Models, query, register};
@@ -137,7 +136,7 @@ async fn main() -> Anything<()> {
         args.windows, args.steps, args.hidden, args.threads
     );
 
-    let mut alone = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(args.threads));
+    let mut alone = SessionContext::new_with_config(query::config(args.threads));
     let options = ModelOptions { folder: Some(models.clone()), ..Default::default() };
     register(&mut alone, &Models::new(options)?)?;
     query::register_table(&alone, "t", &table).await?;
@@ -153,10 +152,11 @@ async fn main() -> Anything<()> {
         Way::new("Ballista, Parquet to Parquet"),
     ];
     let out = folder.join("out.parquet");
+    let count = ways.len();
     for round in 0..args.rounds {
         println!("round {}", round + 1);
         // Every way is first in some round, so that a machine that changes its speed favors none.
-        for k in (0..ways.len()).map(|k| (k + round) % ways.len()) {
+        for k in (0..count).map(|k| (k + round) % count) {
             let progress = bar(args.windows);
             let start = Instant::now();
             match (k, &remote) {

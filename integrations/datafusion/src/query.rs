@@ -10,11 +10,22 @@ use datafusion::parquet::basic::Compression;
 use datafusion::parquet::errors::ParquetError;
 use datafusion::parquet::file::properties::WriterProperties;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
-use datafusion::prelude::{DataFrame, ParquetReadOptions, SQLOptions, SessionContext};
+use datafusion::prelude::{DataFrame, ParquetReadOptions, SQLOptions, SessionConfig, SessionContext};
 use futures::StreamExt as _;
 use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
+
+/// Returns the configuration of a context that splits tables into this many partitions. Small files are split, too,
+/// because running a model takes longer than reading its input.
+pub fn config(partitions: usize) -> SessionConfig {
+    split(SessionConfig::new(), partitions)
+}
+
+/// Sets the number of partitions, also of small files.
+pub(crate) fn split(config: SessionConfig, partitions: usize) -> SessionConfig {
+    config.with_target_partitions(partitions).with_repartition_file_min_size(0)
+}
 
 /// Registers a Parquet file, or a folder of them, as a table.
 ///

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::cluster::Cluster;
 use common::{Net, read, rows, write_windows};
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::prelude::SessionContext;
 use tempfile::TempDir;
 use wgru_datafusion::cluster::{Client, ClientOptions};
 use wgru_datafusion::{ModelOptions, Models, query, register};
@@ -29,7 +29,7 @@ fn models(folder: &Path) -> Models {
 
 /// Runs the query in this process.
 async fn alone(folder: &Path) -> Vec<(i64, Vec<u32>)> {
-    let mut context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
+    let mut context = SessionContext::new_with_config(query::config(1));
     register(&mut context, &models(folder)).unwrap();
     query::register_table(&context, "t", &folder.join("t.parquet")).await.unwrap();
     let out = folder.join("alone.parquet");

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use datafusion::prelude::{DataFrame, SessionContext};
 use indicatif::{ProgressBar, ProgressStyle};
 use wgru_datafusion::cluster::{Client, ClientOptions, ExecutorOptions, SchedulerOptions, run_executor, run_scheduler};
-use wgru_datafusion::query::{known_rows, plan, register_table, run_to_parquet};
+use wgru_datafusion::query::{config, known_rows, plan, register_table, run_to_parquet};
 use wgru_datafusion::{Error, ModelOptions, Models, Result, register};
 
 /// Stack of a thread. Plans are trees, which DataFusion visits recursively.
@@ -163,9 +163,7 @@ impl ModelArgs {
 impl Sql {
     async fn run(self) -> Result<()> {
         let models = self.models.open(self.scheduler.is_some())?;
-        let mut local = SessionContext::new_with_config(
-            SessionConfig::new().with_target_partitions(self.partitions.unwrap_or(cores())),
-        );
+        let mut local = SessionContext::new_with_config(config(self.partitions.unwrap_or_else(cores)));
         register(&mut local, &models)?;
         for (name, path) in &self.table {
             register_table(&local, name, path).await?;

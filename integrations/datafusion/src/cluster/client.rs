@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 use super::http;
 use crate::error::{Error, Result};
 use crate::models::Models;
-use crate::query::write_parquet;
+use crate::query::{split, write_parquet};
 use crate::register;
 
 /// Time between two looks at the progress of a query.
@@ -50,7 +50,7 @@ impl Client {
     /// # Errors
     /// [`Error::Query`] for a wrong address.
     pub async fn new(options: ClientOptions, models: &Models) -> Result<Self> {
-        let config = SessionConfig::new_with_ballista().with_target_partitions(options.partitions);
+        let config = split(SessionConfig::new_with_ballista(), options.partitions);
         let state = SessionStateBuilder::new().with_default_features().with_config(config).build();
         let (host, port) = &options.scheduler;
         let mut context = SessionContext::remote_with_state(&format!("df://{host}:{port}"), state).await?;
