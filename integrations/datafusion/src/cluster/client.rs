@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ballista::prelude::{SessionConfigExt as _, SessionContextExt as _};
+use ballista_core::config::BALLISTA_CLIENT_PULL;
 use ballista_core::execution_plans::DistributedQueryExec;
 use ballista_core::serde::protobuf::CancelJobParams;
 use ballista_core::serde::protobuf::scheduler_grpc_client::SchedulerGrpcClient;
@@ -50,7 +51,8 @@ impl Client {
     /// # Errors
     /// [`Error::Query`] for a wrong address.
     pub async fn new(options: ClientOptions, models: &Models) -> Result<Self> {
-        let config = split(SessionConfig::new_with_ballista(), options.partitions);
+        // With `push`, the client learns the identifier of a job only when it is done.
+        let config = split(SessionConfig::new_with_ballista(), options.partitions).set_bool(BALLISTA_CLIENT_PULL, true);
         let state = SessionStateBuilder::new().with_default_features().with_config(config).build();
         let (host, port) = &options.scheduler;
         let mut context = SessionContext::remote_with_state(&format!("df://{host}:{port}"), state).await?;
