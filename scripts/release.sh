@@ -20,7 +20,8 @@ version=$(field version)
 oldest=$(field rust-version)
 
 step "version $version everywhere"
-for manifest in cli/Cargo.toml report/Cargo.toml capi/Cargo.toml web/Cargo.toml apps/plugin/Cargo.toml python/Cargo.toml; do
+for manifest in cli/Cargo.toml report/Cargo.toml capi/Cargo.toml web/Cargo.toml apps/plugin/Cargo.toml \
+    python/Cargo.toml integrations/datafusion/Cargo.toml; do
     [ ! -e "$manifest" ] || grep -q "^version = \"$version\"" "$manifest" || fail "$manifest has another version"
 done
 grep -q "\"version\": \"$version\"" web/package.json || fail 'web/package.json has another version'

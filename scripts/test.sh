@@ -5,8 +5,8 @@
 #   ./scripts/test.sh           also examples, other platforms, and the npm package in Chromium: 20 minutes on two cores
 #   ./scripts/test.sh ci        also the tests of kernels and streams as wasm in Chromium
 #   ./scripts/test.sh full      also all tests of the library as wasm, also with fewer SIMD instructions, what compilers
-#                               of GPU drivers make of the kernels, the C interface, the Python package, the desktop
-#                               application and the audio plug-in: more than two hours
+#                               of GPU drivers make of the kernels, the C interface, the Python package, the functions
+#                               for DataFusion, the desktop application and the audio plug-in: more than two hours
 #   WGRU_REQUIRE_GPU=1 …        a missing adapter is a failure, as in CI
 #   WGRU_DATA=FOLDER …          also runs the forecast on FOLDER/forecast/ETTh1.csv, the models in FOLDER/models, and
 #                               the ONNX tests in FOLDER/suites
@@ -192,6 +192,8 @@ if [ "$tier" = full ]; then
     scripts/test-capi.sh
     step 'the Python package'
     scripts/test-python.sh
+    step 'the functions for DataFusion'
+    scripts/test-datafusion.sh
     step 'the desktop application'
     scripts/test-desktop.sh
     step 'the audio plug-in'

@@ -23,6 +23,8 @@ mod recurrent;
 #[cfg(not(target_arch = "wasm32"))]
 mod round_trips;
 #[cfg(not(target_arch = "wasm32"))]
+mod saved_networks;
+#[cfg(not(target_arch = "wasm32"))]
 mod saving;
 #[cfg(not(target_arch = "wasm32"))]
 mod tensors;

@@ -3,6 +3,7 @@
 mod functions;
 mod keras;
 mod masks;
+mod sequential;
 mod wiring;
 
 use super::TensorFile;
@@ -56,7 +57,7 @@ impl Module for Network {
 }
 
 /// Builds the network in a file that [`TensorFile::import`] read: a model of RTNeural or AIDA-X, of GuitarML, of Neural
-/// Amp Modeler with an LSTM, or a whole model of Keras 2 or 3 (`.keras`, `.h5`).
+/// Amp Modeler with an LSTM, a network that the Python package saved, or a whole model of Keras 2 or 3 (`.keras`, `.h5`).
 ///
 /// Input and output are batch-first: `[B, T, I]`, and `[B, T]` of indices before an embedding.
 ///
@@ -108,13 +109,15 @@ pub fn load_network(device: &Device, file: &TensorFile) -> Result<Network> {
             builder.recurrent("lstm")?;
             builder.dense("head", "head.weight", "head.bias", false)?;
         }
+        (Some(sequential::KIND), _) => builder.sequential()?,
         (_, Some(_)) if text("class_name").is_some() => {
             let (layers, graph) = keras::build(device, file)?;
             (builder.layers, wiring) = (layers, graph);
         }
         _ => {
             let why = "does not describe its layers: expected a file that TensorFile::import read, with a model of \
-                       RTNeural, AIDA-X, GuitarML or Neural Amp Modeler, or a whole model of Keras (model.save)";
+                       RTNeural, AIDA-X, GuitarML or Neural Amp Modeler, a network that the Python package saved, or a \
+                       whole model of Keras (model.save)";
             return Err(Error::format(file.source(), why));
         }
     }
