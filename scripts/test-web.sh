@@ -21,12 +21,10 @@ for features in train networks onnx; do
 done
 (cd web && cargo clippy --locked -p report --target wasm32-unknown-unknown -- -D warnings)
 ./scripts/build-web.sh --test
-./scripts/build-report.sh
 cd web
 node tests/node.test.mjs
 node tests/package.test.mjs
 node tests/bundlers.test.mjs
 node tests/demo-math.test.mjs
 node tests/demo.test.mjs
-node tests/report.test.mjs
 node tests/npm.test.mjs

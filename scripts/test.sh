@@ -5,8 +5,9 @@
 #   ./scripts/test.sh           also examples, other platforms, and the npm package in Chromium: 20 minutes on two cores
 #   ./scripts/test.sh ci        also the tests of kernels and streams as wasm in Chromium
 #   ./scripts/test.sh full      also all tests of the library as wasm, also with fewer SIMD instructions, what compilers
-#                               of GPU drivers make of the kernels, the C interface, the Python package, the functions
-#                               for DataFusion, the desktop application and the audio plug-in: more than two hours
+#                               of GPU drivers make of the kernels, the report page, the C interface, the Python
+#                               package, the functions for DataFusion, the desktop application and the audio plug-in:
+#                               more than two hours
 #   WGRU_REQUIRE_GPU=1 …        a missing adapter is a failure, as in CI
 #   WGRU_DATA=FOLDER …          also runs the forecast on FOLDER/forecast/ETTh1.csv, the models in FOLDER/models, and
 #                               the ONNX tests in FOLDER/suites
@@ -183,6 +184,9 @@ else
 fi
 
 if [ "$tier" = full ]; then
+    step 'the report page, in Chromium'
+    scripts/build-report.sh
+    (cd web && node tests/report.test.mjs)
     step 'gradients without optimizations, as in the debug builds of programs: stacks of 2 MiB suffice'
     CARGO_PROFILE_DEV_OPT_LEVEL=0 cargo test --locked --no-default-features --features autograd --test gradients \
         --target-dir "${CARGO_TARGET_DIR:-target}/unoptimized"

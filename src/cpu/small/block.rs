@@ -116,7 +116,7 @@ unsafe fn pass<V: Lanes, A: Activations, E: Equations, const G: usize>(
         while left > 0 {
             let lanes = lanes::<V>(G, left);
             words = match lanes {
-                4 => chains::<V, V::Four, A, E, G, 1>(p, words, from, unit),
+                4 if const { !V::Wide::MASKS } => chains::<V, V::Four, A, E, G, 1>(p, words, from, unit),
                 _ if const { has_room::<V>(G) } && lanes > V::Wide::WIDTH => {
                     chains::<V, V::Wide, A, E, G, 2>(p, words, from, unit)
                 }
