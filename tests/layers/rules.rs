@@ -6,7 +6,7 @@ use wgru::ops::adapters::{Rules, rules, set_rules};
 use wgru::ops::recurrent::Plan;
 use wgru::{Cell, Device, Precision, Result, Rng, Tensor};
 
-use crate::common::{fill, gpu, relative_error};
+use crate::common::{fill, relative_error};
 use crate::on_every_backend;
 
 /// The order of the sums differs.
@@ -55,7 +55,7 @@ fn layers_run_every_shader(device: &Device) {
 #[test]
 #[cfg(feature = "gpu")]
 fn layers_run_by_the_rules_of_hardware() {
-    let Some(device) = gpu() else { return eprintln!("SKIPPED: no adapter") };
+    let Some(device) = crate::common::gpu() else { return eprintln!("SKIPPED: no adapter") };
     let hardware = wgru::ops::adapters::estimates(wgru::AdapterClass::Discrete, false);
     set_rules(&device, Some(hardware));
     for hidden in [1, 16, 64, 65, 128, 129, 260] {
