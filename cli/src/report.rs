@@ -171,7 +171,11 @@ fn watched(args: &Args, out: &Output, device: Device, blank: Report) -> Result<R
     let run = move || pollster::block_on(wgru_report::run(&device, options, &*host, blank));
     let (done, ended) = mpsc::channel();
     let failed = |error: std::io::Error| Failure { exit: crate::failure::OTHER, text: format!("no thread: {error}") };
-    thread::Builder::new().name("report".into()).spawn(move || done.send(run())).map_err(failed)?;
+    let work = move || {
+        // After a hang, the receiver is gone.
+        let _ = done.send(run());
+    };
+    thread::Builder::new().name("report".into()).spawn(work).map_err(failed)?;
     let interrupted = shared.clone();
     // A second Ctrl-C does not wait for the present step. Without a handler, Ctrl-C ends the program without a report.
     let handler = ctrlc::set_handler(move || {
