@@ -136,7 +136,7 @@ fn now() -> String {
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", clock / 3600, clock / 60 % 60, clock % 60)
 }
 
-/// What the run and the thread that watches it share.
+/// State that the run shares with the thread that watches it.
 struct Shared {
     stop: AtomicBool,
     report: Mutex<Report>,

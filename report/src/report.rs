@@ -41,7 +41,7 @@ pub struct Adapter {
     pub name: String,
     /// [`AdapterReport::vendor`]; in browsers, what they say.
     pub vendor: String,
-    /// What a browser says about the architecture; empty elsewhere.
+    /// The architecture, as a browser tells it; empty elsewhere.
     pub architecture: String,
     /// `vulkan`, `metal`, `dx12`, `gl` or `webgpu`.
     pub backend: String,

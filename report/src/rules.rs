@@ -44,7 +44,7 @@ pub struct Rule {
 pub struct Table {
     /// The rules that differ from the estimates.
     pub rules: Vec<Rule>,
-    /// What each file contributed, or why it did not.
+    /// For each file its contribution, or the reason for none.
     pub notes: Vec<String>,
 }
 

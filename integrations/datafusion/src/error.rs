@@ -25,7 +25,7 @@ pub enum Error {
         expected: String,
         /// The actual value.
         got: String,
-        /// What to do.
+        /// The way out.
         help: String,
     },
     /// The library refused a model or its input.
