@@ -54,10 +54,13 @@ struct Work<'a> {
     times: BTreeMap<&'a str, f64>,
 }
 
+/// A file, its report, and the adapter there.
+type Entry<'a> = (&'a String, &'a Report, &'a Adapter);
+
 /// Reads rules from reports, given by the names of their files.
 pub fn table(reports: &[(String, Report)]) -> Table {
     let mut table = Table::default();
-    let mut adapters: BTreeMap<(String, usize), BTreeMap<String, Vec<(&String, &Report, &Adapter)>>> = BTreeMap::new();
+    let mut adapters: BTreeMap<(String, usize), BTreeMap<String, Vec<Entry>>> = BTreeMap::new();
     for (file, report) in reports {
         let refused = |why: &str| format!("{file}: not used: {why}");
         let Some(adapter) = &report.adapter else {

@@ -101,14 +101,15 @@ impl Slopes {
         if gradients.len() != self.picked.len() || gradients.iter().any(|g| g.iter().any(|v| !v.is_finite())) {
             return f64::INFINITY;
         }
-        let of = |((picked, along), gradient): ((&Vec<(usize, f64)>, &f64), &Vec<f32>)| {
+        let of = |k: usize| {
+            let (picked, along, gradient) = (&self.picked[k], self.along[k], &gradients[k]);
             let n = gradient.len() as f64;
             let top = gradient.iter().fold(1e-30f64, |top, v| top.max(f64::from(v.abs())));
             let errors = picked.iter().map(|&(i, want)| (f64::from(gradient[i]) - want).abs() / top);
             let sum: f64 = gradient.iter().enumerate().map(|(i, &v)| sign(i) * f64::from(v)).sum();
             errors.fold((sum / n.sqrt() - along).abs() / top, f64::max)
         };
-        self.picked.iter().zip(&self.along).zip(gradients).map(of).fold(0.0, f64::max)
+        (0..gradients.len()).map(of).fold(0.0, f64::max)
     }
 }
 
