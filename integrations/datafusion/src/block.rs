@@ -20,7 +20,7 @@ mod tests {
     #[test]
     fn rows_are_whole_groups() {
         for steps in [0, 1, 7, 96, 100, 500, 1025, 100_000, usize::MAX] {
-            assert!(rows(steps) % GROUP == 0 && (GROUP..=MOST_ROWS).contains(&rows(steps)), "{steps}");
+            assert!(rows(steps).is_multiple_of(GROUP) && (GROUP..=MOST_ROWS).contains(&rows(steps)), "{steps}");
         }
     }
 }
