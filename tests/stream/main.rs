@@ -22,7 +22,7 @@ use wgru::{Activation, Cell, Device, Precision, Rng, Stream, StreamOptions, Stre
 /// The layer's sums in a different order, over up to 40 steps.
 const F32: f64 = 2e-6;
 /// Where gates exceed 1, states grow from step to step, and so do the differences.
-const GROWING: f64 = 1e-3;
+const GROWING: f64 = 3e-4;
 /// 11 bits of mantissa in every weight; the update gate attenuates the errors of a step.
 const F16: f64 = 1e-3;
 /// 8 bits of mantissa.
@@ -425,18 +425,22 @@ fn streams_match_layers_with_other_activations() {
         let config = RecurrentConfig { activations, ..RecurrentConfig::new(cell, 3, hidden) };
         config.build(&Device::cpu(), &mut Rng::new(7)).expect("layer")
     };
+    let mut worst = 0.0f64;
     for cell in Cell::ALL {
         for place in 0..cell.activation_names().len() {
             for activation in all {
                 let mut activations = cell.activations().to_vec();
                 activations[place] = activation;
-                compare(&layer(cell, 5, activations), 2, Precision::F32, GROWING);
+                worst = worst.max(compare(&layer(cell, 5, activations), 2, Precision::F32, GROWING));
             }
         }
         // All parts at once, each with one of its own, and several blocks of units.
         let mixed = |shift: usize| (0..cell.activation_names().len()).map(|i| all[(2 * i + shift) % 11]).collect();
-        (0..11).for_each(|shift| _ = compare(&layer(cell, 37, mixed(shift)), 1, Precision::F32, GROWING));
+        for shift in 0..11 {
+            worst = worst.max(compare(&layer(cell, 37, mixed(shift)), 1, Precision::F32, GROWING));
+        }
     }
+    println!("streams with other activations: worst error {worst:.1e} of the largest value");
     let relu = layer(Cell::Gru, 5, vec![Activation::Sigmoid, Activation::Sigmoid, Activation::Relu]);
     let fast = StreamOptions { fast_activations: true, ..Default::default() };
     let error = Stream::new(&relu, fast).err().expect("no fast ReLU").to_string();
