@@ -1,12 +1,13 @@
 //! `wgru report`: checks and times a GPU, and reads rules from such reports.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
+use wgru::io::write_atomically;
 use wgru::{Device, GpuOptions};
 use wgru_report::{Host, MAX_LEN, Options, Report, picture, table, text};
 
@@ -103,21 +104,9 @@ fn measure(args: &Args, out: &Output) -> Result<Answer> {
 }
 
 fn save(args: &Args, report: &Report) -> Result<()> {
-    args.save.as_ref().map_or(Ok(()), |path| write(path, &report.to_json()))?;
-    args.picture.as_ref().map_or(Ok(()), |path| write(path, &picture(report)))
-}
-
-/// Writes a file beside its place, then renames it.
-fn write(path: &Path, text: &str) -> Result<()> {
-    let name = path.file_name().ok_or_else(|| Failure::file(path, "is not the name of a file"))?;
-    let mut partial = name.to_os_string();
-    partial.push(format!(".{}.tmp", std::process::id()));
-    let partial = path.with_file_name(partial);
-    let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, path));
-    written.map_err(|error| {
-        let _ = std::fs::remove_file(&partial);
-        Failure::file(path, error)
-    })
+    args.save.as_ref().map_or(Ok(()), |path| write_atomically(path, report.to_json().as_bytes()))?;
+    args.picture.as_ref().map_or(Ok(()), |path| write_atomically(path, picture(report).as_bytes()))?;
+    Ok(())
 }
 
 /// The time, as RFC 3339 in UTC.
@@ -236,7 +225,7 @@ fn rules(args: &RulesArgs, out: &Output) -> Result<Answer> {
     let table = table(&reports);
     table.notes.iter().for_each(|note| out.line(note));
     match &args.write {
-        Some(path) => write(path, &table.to_rust())?,
+        Some(path) => write_atomically(path, table.to_rust().as_bytes())?,
         None => out.line(format!("\n{}", table.to_rust().trim_end())),
     }
     Ok(Answer::yes(json!({ "rules": table.rules.len(), "notes": table.notes, "source": table.to_rust() })))
