@@ -55,12 +55,15 @@ code() { grep -v '^ *//' "$1"; }
 modules() {
     local build=$1 kind made passes features flags=("${lean[@]}" -C "target-feature=${instructions[$1]}")
     shift
-    for kind in full inference onnx; do
+    for kind in full inference onnx import; do
+        # Reading files needs no SIMD.
+        [ "$kind" != import ] || [ "$build" = plain ] || continue
         [ $# -eq 0 ] || [[ " $* " == *" $kind/$build "* ]] || continue
         case $kind in
         full) features=() ;;
         inference) features=(--no-default-features --features networks) ;;
         onnx) features=(--no-default-features --features onnx) ;;
+        import) features=(--no-default-features --features import) ;;
         esac
         # Paths may contain spaces.
         CARGO_TARGET_DIR=$target/$build CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${flags[*]}") \
@@ -69,7 +72,7 @@ modules() {
         mkdir -p "$made" "dist/wasm/$kind"
         "$target/release/bindgen" "$target/$build/wasm32-unknown-unknown/wasm/wgru_web.wasm" "$made" glue
         passes=("${quick[@]}")
-        [ "$build" != relaxed ] || passes=("${small[@]}")
+        [ "$build" != relaxed ] && [ "$kind" != import ] || passes=("${small[@]}")
         node_modules/.bin/wasm-opt "${passes[@]}" "${allowed[@]}" "$made/glue_bg.wasm" -o "dist/wasm/$kind/$build.wasm"
     done
 }
@@ -81,7 +84,7 @@ wait $relaxed
 modules plain "$@"
 # All builds share one glue file, because they differ in instructions, not in imports. Comments are ignored, because they
 # contain function indices.
-for kind in full inference onnx; do
+for kind in full inference onnx import; do
     glues=(dist/made/"$kind"/*/glue.js)
     [ -e "${glues[0]}" ] || continue
     for glue in "${glues[@]}"; do diff <(code "${glues[0]}") <(code "$glue"); done
@@ -97,14 +100,15 @@ over=0
 report() { # KIND BUDGET OTHERS
     local kind=$1 budget=$2 wasm
     for wasm in "dist/wasm/$kind"/*.wasm; do
-        [ "${quick[0]}" = -Os ] || [ "$wasm" = "dist/wasm/$kind/relaxed.wasm" ] || continue
+        [ "${quick[0]}" = -Os ] || [ "$wasm" = "dist/wasm/$kind/relaxed.wasm" ] || [ "$kind" = import ] || continue
         local bytes
         bytes=$(($(zipped "$wasm") + $(zipped "dist/wasm/$kind/glue.js" $(ls dist/js/*.js | grep -vE "/($3)\.js"))))
         echo "$wasm with its JavaScript: $((bytes / 1000)) KB gzipped (budget $budget)"
         [ $((bytes / 1000)) -le "$budget" ] || over=1
     done
 }
-report full 450 'inference|.*-inference|onnx-kit|node-worker|.*-onnx'
-report inference 250 'index|open-full|training|worker|onnx-kit|node-worker|.*-onnx'
-report onnx 450 'index|open-.*|inference|training|worker|node-worker|.*-inference'
+report full 450 'inference|.*-inference|.*-kit|node-worker|.*-onnx|.*-import'
+report inference 250 'index|open-full|training|worker|.*-kit|node-worker|.*-onnx|.*-import'
+report onnx 450 'index|open-.*|inference|training|worker|node-worker|.*-inference|.*import.*'
+report import 450 'index|open-.*|inference|training|worker|node-worker|.*-inference|.*onnx.*'
 [ "$over" = 0 ] || echo 'over budget'

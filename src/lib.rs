@@ -69,6 +69,9 @@ pub use rng::Rng;
 #[cfg(not(target_arch = "wasm32"))]
 pub use router::{Choice, Router};
 pub use shape::MAX_RANK;
-pub use stream::{Interpolation, LiveStream, NonFinite, Stream, StreamControl, StreamId, StreamOptions, StreamPool};
+pub use stream::{
+    Interpolation, LiveStream, NetworkStream, NonFinite, Stream, StreamControl, StreamId, StreamLayer, StreamOptions,
+    StreamPool,
+};
 pub use tensor::{DType, Tensor};
 pub use tuning::Tuning;

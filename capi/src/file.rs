@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use engine::io::onnx::OnnxModel;
-use engine::io::{self, LayerInfo, ModelFile, TensorFile};
+use engine::io::{self, LayerInfo, ModelFile, Network, TensorFile};
 use engine::nn::{Linear, Module, Recurrent};
 use engine::{Device, Tensor};
 
 use crate::failure::{Failure, Result};
-use crate::network::Network;
 
 /// Where a model comes from.
 pub enum Source<'a> {
@@ -48,9 +47,7 @@ pub fn load(device: &Device, source: Source, part: Part) -> Result<(Content, Vec
         (io::Model::Network(_), _) if part.head.is_some() => {
             return Err(Failure::value("options: head: the file describes a whole network; it needs no head"));
         }
-        (io::Model::Network(network), ModelFile::Weights(file)) => {
-            (Content::Network(Network::new(network, file.metadata.contains_key("kind"))), layers)
-        }
+        (io::Model::Network(network), ModelFile::Weights(_)) => (Content::Network(network), layers),
         _ if part.head.is_some() => {
             return Err(Failure::value("options: head: an ONNX model is loaded as a whole"));
         }
@@ -76,7 +73,7 @@ impl Content {
         let count = |module: &dyn Module| engine::nn::parameter_count(module);
         match self {
             Content::Recurrent { layer, head } => count(&**layer) + head.as_ref().map_or(0, |head| count(head)),
-            Content::Network(network) => count(network.module()),
+            Content::Network(network) => count(network),
             Content::Onnx(_) => 0,
         }
     }

@@ -10,7 +10,6 @@ mod file;
 mod handle;
 mod info;
 mod model;
-mod network;
 mod outputs;
 mod raw;
 mod run;

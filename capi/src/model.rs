@@ -134,7 +134,7 @@ fn ports(content: &Content) -> ([usize; 2], Vec<Port>, Vec<Port>) {
             ([c.input, width], inputs, outputs)
         }
         Content::Network(network) => {
-            let widths = network.widths();
+            let widths = network.widths().unwrap_or([0, 0]);
             // A network whose layers are unknown may have other axes.
             let port = |name: &str, width: usize| match widths {
                 [0, 0] => Port::unknown(name),

@@ -79,7 +79,7 @@ fn run(model: &WgruModel, inputs: &[Input]) -> Result<Vec<Output>> {
         Content::Recurrent { layer, head } => recurrent(model, layer, head.as_ref(), &found),
         Content::Network(network) => {
             let x = required(&found, 0)?.to_tensor(&model.device)?;
-            Ok(vec![Output::read("y", &network.module().forward(&x)?.into())?])
+            Ok(vec![Output::read("y", &network.forward(&x)?.into())?])
         }
         Content::Onnx(onnx) => graph(model, onnx, &found),
     }

@@ -4,12 +4,11 @@ use std::path::PathBuf;
 
 use serde_json::json;
 use wgru::Device;
-use wgru::io::onnx::{self, Extent, Input};
+use wgru::io::onnx::{self, Input};
 use wgru::io::{
     ModelFile, RecurrentWeights, TensorFile, load_recurrent_blocking, to_nam_blocking, to_rtneural_blocking,
     write_atomically,
 };
-use wgru::nn::{Kind, Module};
 
 use crate::failure::{Failure, Result};
 use crate::model::Model;
@@ -126,39 +125,12 @@ fn audio(args: &Args, is_nam: bool) -> Result<String> {
 
 /// Returns an ONNX file with free batch and time axes.
 fn graph(args: &Args) -> Result<Vec<u8>> {
-    let device = Device::cpu();
-    let model = Model::load(&device, &args.from, args.layer.as_deref())?;
+    let model = Model::load(&Device::cpu(), &args.from, args.layer.as_deref())?;
     let Some(module) = model.module() else {
         return Err(Failure::arguments("the file is an ONNX model already"));
     };
-    let [batch, time] = [Extent::named("batch"), Extent::named("time")];
-    let input = match &module.kind() {
-        Kind::Recurrent(c) => Some((c.batch_first, Some(c.input))),
-        _ => first(module),
-    };
-    let Some((batch_first, width)) = input else {
+    let Some(input) = Input::of(module) else {
         return Err(Failure::file(&args.from, "is a graph of layers, which has no ONNX form here"));
     };
-    let mut dims = if batch_first { vec![batch, time] } else { vec![time, batch] };
-    dims.extend(width.map(Extent::Fixed));
-    let input = match width {
-        Some(_) => Input::new("x", dims),
-        None => Input { indices: true, ..Input::new("x", dims) },
-    };
     Ok(onnx::export_blocking(module, &input)?)
-}
-
-/// Returns whether the first layer of a network is batch-first, and its features; `None` for indices.
-fn first(module: &dyn Module) -> Option<(bool, Option<usize>)> {
-    let columns = || module.parameters().first().and_then(|(_, weight)| weight.dims().get(1).copied());
-    match module.kind() {
-        Kind::Embedding => Some((true, None)),
-        Kind::Recurrent(c) => Some((c.batch_first, Some(c.input))),
-        Kind::Conv1d(c) => Some((true, Some(c.input))),
-        Kind::Linear => columns().map(|width| (true, Some(width))),
-        Kind::Sequence(parts) => {
-            parts.iter().find(|(_, part)| !part.parameters().is_empty()).and_then(|(_, part)| first(*part))
-        }
-        _ => None,
-    }
 }

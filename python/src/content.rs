@@ -1,10 +1,10 @@
 //! Contents of a model.
 
+use engine::io::Network;
 use engine::io::onnx::OnnxModel;
 use engine::nn::Module;
 
 use crate::failure::{Failure, Result};
-use crate::network::Network;
 use crate::part::Part;
 use crate::sequence::Sequence;
 
@@ -25,7 +25,7 @@ impl Content {
         match self {
             Content::Layer(part) => Ok(part),
             Content::Sequence(sequence) => Ok(&sequence.module),
-            Content::Network(network) => Ok(network.module()),
+            Content::Network(network) => Ok(network),
             Content::Onnx(_) => Err(Failure::unsupported("an ONNX model has no parameters; it only runs")),
         }
     }

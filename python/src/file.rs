@@ -15,7 +15,6 @@ use engine::{Device, Tensor};
 
 use crate::content::Content;
 use crate::failure::{Failure, Result};
-use crate::network::Network;
 use crate::part::Part;
 use crate::sequence::Sequence;
 
@@ -58,9 +57,7 @@ pub fn load(
         _ if head.is_some() => {
             return Err(Failure::value("load: head: the file describes a whole model; it needs no head"));
         }
-        (io::Model::Network(network), ModelFile::Weights(file)) => {
-            (Content::Network(Network::new(network, file.metadata.contains_key("kind"))), layers)
-        }
+        (io::Model::Network(network), ModelFile::Weights(_)) => (Content::Network(network), layers),
         (io::Model::Onnx(model), _) => (Content::Onnx(model), layers),
         (_, ModelFile::Onnx { .. }) => unreachable!("an ONNX file gives an ONNX model"),
     })

@@ -1,9 +1,6 @@
 //! The extension module `wgru._wgru`. The package `wgru/` has the names that users see, and their documentation.
 
 mod array;
-// Streams of several layers, and the networks of files, are those of the C interface.
-#[path = "../../capi/src/stream/chain.rs"]
-mod chain;
 mod content;
 mod device;
 mod failure;
@@ -11,8 +8,6 @@ mod file;
 mod fit;
 mod layers;
 mod model;
-#[path = "../../capi/src/network.rs"]
-mod network;
 mod onnx_stream;
 mod part;
 mod run;

@@ -283,8 +283,7 @@ impl Model {
     /// Returns the features of a step of input and output, as far as they are known.
     fn widths(&self) -> Option<[Option<usize>; 2]> {
         if let Content::Network(network) = &*self.content {
-            let known = |width: usize| (width > 0).then_some(width);
-            return Some(network.widths().map(known));
+            return Some(network.widths().map_or([None; 2], |widths| widths.map(Some)));
         }
         let module = self.content.module().ok()?;
         let mut found = Vec::new();

@@ -2,32 +2,25 @@
 
 use std::sync::Mutex;
 
-use engine::{Precision, StreamOptions};
+use engine::{Activation, NetworkStream, Precision, StreamLayer, StreamOptions};
 use numpy::prelude::*;
 use pyo3::IntoPyObjectExt as _;
 use pyo3::prelude::*;
 
 use crate::array;
-use crate::chain::Chain;
 use crate::content::Content;
 use crate::failure::{Failure, Result};
 use crate::model::Model;
-use crate::network::Layer;
 use crate::onnx_stream::OnnxStream;
 use crate::part::Part;
 
 /// Maximum number of sequences of a stream.
 const MOST_SEQUENCES: usize = 65_536;
 
-/// `max(v, 0)`; NaN stays NaN.
-fn relu(v: f32) -> f32 {
-    if v < 0.0 { 0.0 } else { v }
-}
-
 /// A model that runs frame by frame on the CPU and carries its state.
 #[pyclass(frozen, module = "wgru")]
 pub struct Stream {
-    chain: Mutex<Chain>,
+    inner: Mutex<NetworkStream>,
     batch: usize,
     /// Features of a frame and of its output, of one sequence.
     widths: [usize; 2],
@@ -48,14 +41,14 @@ fn precision(weights: &str) -> Result<Precision> {
 
 /// Returns the layers of a network that a stream runs. Layers that act only in training, or on whole sequences at
 /// their end, are left out.
-fn layers(parts: &[(String, Part)]) -> Result<Vec<Layer<'_>>> {
+fn layers(parts: &[(String, Part)]) -> Result<Vec<StreamLayer<'_>>> {
     let mut layers = Vec::new();
     for (name, part) in parts {
         layers.push(match part {
-            Part::Recurrent(layer) => Layer::Recurrent(layer),
-            Part::Linear(layer) => Layer::Linear(layer),
-            Part::Relu => Layer::Function(relu),
-            Part::Tanh => Layer::Function(f32::tanh),
+            Part::Recurrent(layer) => StreamLayer::Recurrent(layer),
+            Part::Linear(layer) => StreamLayer::Linear(layer),
+            Part::Relu => StreamLayer::Activation(Activation::Relu),
+            Part::Tanh => StreamLayer::Activation(Activation::Tanh),
             // Every step is the last one so far.
             Part::Dropout(..) | Part::LastState(_) => continue,
             Part::Embedding(_) | Part::LayerNorm(_) => {
@@ -81,17 +74,19 @@ pub fn create<'py>(
     }
     let options =
         StreamOptions { batch, weights: precision(weights)?, threads, rate_ratio, ..StreamOptions::default() };
-    let chain = py.detach(|| match &*model.content {
+    let stream = py.detach(|| match &*model.content {
         Content::Onnx(_) => Ok(None),
-        Content::Network(network) => Chain::of_network(network, options).map(Some),
-        Content::Layer(Part::Recurrent(layer)) => Chain::of_layer(layer, None, options).map(Some),
-        Content::Sequence(sequence) => Chain::new(&layers(&sequence.parts)?, false, options).map(Some),
+        Content::Network(network) => Ok(Some(network.stream(options)?)),
+        Content::Layer(Part::Recurrent(layer)) => {
+            Ok(Some(NetworkStream::of_layers(&[StreamLayer::Recurrent(layer)], options)?))
+        }
+        Content::Sequence(sequence) => Ok(Some(NetworkStream::of_layers(&layers(&sequence.parts)?, options)?)),
         Content::Layer(_) => Err(Failure::unsupported("stream: a model without a recurrent layer")),
     })?;
-    match (chain, &*model.content) {
-        (Some(chain), _) => {
-            let widths = chain.widths();
-            Ok(Stream { chain: Mutex::new(chain), batch, widths }.into_bound_py_any(py)?)
+    match (stream, &*model.content) {
+        (Some(stream), _) => {
+            let widths = stream.widths();
+            Ok(Stream { inner: Mutex::new(stream), batch, widths }.into_bound_py_any(py)?)
         }
         (None, Content::Onnx(graph)) => {
             let plain = StreamOptions::default();
@@ -101,20 +96,20 @@ pub fn create<'py>(
             }
             Ok(OnnxStream::new(model.device.clone(), graph)?.into_bound_py_any(py)?)
         }
-        (None, _) => unreachable!("other models have a chain"),
+        (None, _) => unreachable!("other models have a stream of layers"),
     }
 }
 
 impl Stream {
     /// Runs `body` unless another call is in progress.
-    fn enter<T>(&self, body: impl FnOnce(&mut Chain) -> Result<T>) -> Result<T> {
-        let mut chain = self.chain.try_lock().map_err(|error| match error {
+    fn enter<T>(&self, body: impl FnOnce(&mut NetworkStream) -> Result<T>) -> Result<T> {
+        let mut stream = self.inner.try_lock().map_err(|error| match error {
             std::sync::TryLockError::WouldBlock => Failure::busy(),
             std::sync::TryLockError::Poisoned(_) => {
                 Failure::Other("internal", "stream: an earlier call failed inside the library".into())
             }
         })?;
-        body(&mut chain)
+        body(&mut stream)
     }
 
     /// Shape of an input of `steps` frames, or of one frame, and of its output.
@@ -132,17 +127,6 @@ impl Stream {
     }
 }
 
-/// Runs frames from `x` to `y`.
-fn process(chain: &mut Chain, x: &[f32], y: &mut [f32], [input, output]: [usize; 2]) -> Result<()> {
-    if let Some(stream) = chain.only_stream() {
-        return Ok(stream.process(x, y)?);
-    }
-    for (x, y) in x.chunks_exact(input).zip(y.chunks_exact_mut(output)) {
-        y.copy_from_slice(chain.step(x)?);
-    }
-    Ok(())
-}
-
 #[pymethods]
 impl Stream {
     /// Runs one frame.
@@ -157,15 +141,15 @@ impl Stream {
         self.check("frame", frame.shape(), None)?;
         let x = array::slice("frame", &frame)?;
         let dims = self.dims(None, self.widths[1]);
-        self.enter(|chain| match out {
+        self.enter(|stream| match out {
             Some(out) => {
                 let mut target = array::output("out", &out, &dims)?;
                 let y = target.as_slice_mut().map_err(|_| Failure::value("out: expected a C-contiguous array"))?;
-                y.copy_from_slice(chain.step(x)?);
+                y.copy_from_slice(stream.step(x)?);
                 drop(target);
                 Ok(out)
             }
-            None => array::from_values(py, chain.step(x)?.to_vec(), &dims),
+            None => array::from_values(py, stream.step(x)?.to_vec(), &dims),
         })
     }
 
@@ -182,18 +166,17 @@ impl Stream {
         self.check("block", block.shape(), Some(steps))?;
         let x = array::slice("block", &block)?;
         let dims = self.dims(Some(steps), self.widths[1]);
-        let frame = self.widths.map(|width| width * self.batch);
         match out {
             Some(out) => {
                 let mut target = array::output("out", &out, &dims)?;
                 let y = target.as_slice_mut().map_err(|_| Failure::value("out: expected a C-contiguous array"))?;
-                py.detach(|| self.enter(|chain| process(chain, x, y, frame)))?;
+                py.detach(|| self.enter(|stream| Ok(stream.process(x, y)?)))?;
                 drop(target);
                 Ok(out)
             }
             None => {
                 let mut y = vec![0.0; dims.iter().product()];
-                py.detach(|| self.enter(|chain| process(chain, x, &mut y, frame)))?;
+                py.detach(|| self.enter(|stream| Ok(stream.process(x, &mut y)?)))?;
                 array::from_values(py, y, &dims)
             }
         }
@@ -201,8 +184,8 @@ impl Stream {
 
     /// Returns to the initial state.
     fn reset(&self) -> Result<()> {
-        self.enter(|chain| {
-            chain.reset();
+        self.enter(|stream| {
+            stream.reset();
             Ok(())
         })
     }
@@ -210,9 +193,9 @@ impl Stream {
     /// A copy of the state, in an internal order.
     #[getter]
     fn get_state<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>> {
-        let state = self.enter(|chain| {
-            let mut state = vec![0.0; chain.state_len()];
-            chain.save(&mut state);
+        let state = self.enter(|stream| {
+            let mut state = vec![0.0; stream.state_len()];
+            stream.save_state(&mut state)?;
             Ok(state)
         })?;
         let dims = [state.len()];
@@ -223,9 +206,9 @@ impl Stream {
     #[setter]
     fn set_state(&self, state: &Bound<'_, PyAny>) -> Result<()> {
         let state = array::floats("state", state)?;
-        self.enter(|chain| match state.shape() {
-            &[len] if len == chain.state_len() => chain.load(array::slice("state", &state)?),
-            got => Err(Failure::shape(format!("state: expected shape [{}], got {got:?}", chain.state_len()))),
+        self.enter(|stream| match state.shape() {
+            &[len] if len == stream.state_len() => Ok(stream.load_state(array::slice("state", &state)?)?),
+            got => Err(Failure::shape(format!("state: expected shape [{}], got {got:?}", stream.state_len()))),
         })
     }
 

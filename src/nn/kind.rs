@@ -1,6 +1,7 @@
 //! Descriptions of layers.
 
 use super::{Conv1dConfig, LastState, LayerNormGruConfig, MinGruConfig, Module, RecurrentConfig};
+use crate::math::Activation;
 
 /// Kind of a layer, with its configuration. Exporters such as [`io::onnx::export`](crate::io::onnx::export) read it
 /// together with [`Module::parameters`].
@@ -38,10 +39,12 @@ pub enum Kind<'a> {
     LayerNorm(f32),
     /// A [`Conv1d`](super::Conv1d).
     Conv1d(&'a Conv1dConfig),
-    /// A [`Relu`](super::Relu).
-    Relu,
-    /// A [`Tanh`](super::Tanh).
-    Tanh,
+    /// A function of each value, such as [`Relu`](super::Relu).
+    Activation(Activation),
+    /// The softmax over the last axis.
+    Softmax,
+    /// The logarithm of the softmax over the last axis.
+    LogSoftmax,
     /// A [`LastStep`](super::LastStep).
     LastStep {
         /// Whether the batch is the first axis.

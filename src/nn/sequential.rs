@@ -88,7 +88,7 @@ impl Sequential {
         self.layers.len()
     }
 
-    fn parts(&self) -> Vec<(&str, &dyn Module)> {
+    pub(crate) fn parts(&self) -> Vec<(&str, &dyn Module)> {
         self.layers.iter().map(|(name, layer)| (name.as_str(), &**layer as &dyn Module)).collect()
     }
 
@@ -143,7 +143,8 @@ impl Order {
             Kind::MinGru(c) => of(c.bidirectional, c.reverse),
             Kind::LayerNormGru(c) => of(c.bidirectional, c.reverse),
             // These act on each step independently.
-            Kind::Linear | Kind::LayerNorm(_) | Kind::Relu | Kind::Tanh | Kind::Dropout => self,
+            Kind::Linear | Kind::LayerNorm(_) | Kind::Dropout => self,
+            Kind::Activation(_) | Kind::Softmax | Kind::LogSoftmax => self,
             Kind::Sequence(parts) => parts.iter().fold(self, |order, (_, part)| order.after(&part.kind(), fault)),
             Kind::LastStep { .. } => {
                 if let Order::Reverse(option) = self {
@@ -282,7 +283,7 @@ macro_rules! activation {
             }
 
             fn kind(&self) -> Kind<'_> {
-                Kind::$name
+                Kind::Activation(crate::math::Activation::$name)
             }
         }
     };

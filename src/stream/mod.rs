@@ -3,6 +3,7 @@
 
 mod live;
 mod model;
+mod network;
 mod pool;
 mod rate;
 
@@ -17,6 +18,8 @@ use crate::tensor::Tensor;
 use model::{CHUNK, Head, Model, States, Work};
 
 pub use live::{LiveStream, StreamControl};
+pub(crate) use network::widths;
+pub use network::{NetworkStream, StreamLayer};
 pub use pool::{StreamId, StreamPool};
 pub use rate::Interpolation;
 

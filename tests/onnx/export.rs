@@ -210,3 +210,41 @@ fn duplicate_names_are_refused() {
     let linear = Linear::new(&device, 4, 1, true, &mut Rng::new(0)).expect("linear");
     twice(&Sequential::new().push("a", linear), "a.bias");
 }
+
+/// A network of RTNeural with a layer of every activation that ONNX has an operator for.
+#[test]
+fn activations_of_networks_are_exported() {
+    let names = [
+        "tanh",
+        "relu",
+        "sigmoid",
+        "elu",
+        "softplus",
+        "softsign",
+        "hard_sigmoid",
+        "leaky_relu",
+        "softmax",
+        "log_softmax",
+    ];
+    let device = Device::cpu();
+    for name in names {
+        let gru =
+            r#"{ "type": "gru", "weights": [[[0.5, -0.4, 0.3]], [[0.2, 0.1, -0.3]], [[0, 0.1, 0], [0, 0, 0.2]]] }"#;
+        let dense = format!(
+            r#"{{ "type": "dense", "activation": "{name}", "weights": [[[3.0, -2.0, 0.5]], [0.1, 0.2, -0.3]] }}"#
+        );
+        let text = format!(r#"{{ "layers": [{gru}, {dense}] }}"#);
+        let file = TensorFile::import_bytes("model.json", text.as_bytes()).expect("a file");
+        let network = wgru::io::load_network(&device, &file).expect("a network");
+        let input = Input::of(&network).expect("a known input");
+        assert_eq!(input.dims, [Extent::named("batch"), Extent::named("time"), Extent::Fixed(1)]);
+        let bytes = onnx::export_blocking(&network, &input).expect("a file");
+        let x = Tensor::from_slice(&device, &fill(3, 2 * 9, 3.0), &[2, 9, 1]).expect("a tensor");
+        let run = OnnxModel::load(&device, &bytes).expect("a model").run(&[("x", x.clone().into())]).expect("a run");
+        let copy = run[0].1.as_tensor().and_then(Tensor::read_blocking).expect("numbers");
+        let own = network.forward(&x).and_then(|y| y.read_blocking()).expect("numbers");
+        let error = relative_error(&copy, &own.iter().map(|&v| f64::from(v)).collect::<Vec<_>>());
+        assert!(error < ROUNDING, "{name}: {error}");
+        assert!(own.iter().any(|v| *v != own[0]), "{name}: all outputs are the same");
+    }
+}

@@ -10,6 +10,7 @@ mod common;
 mod reference;
 
 mod live;
+mod network;
 mod non_finite;
 mod rate;
 
@@ -301,6 +302,7 @@ fn a_million_steps_allocate_nothing() {
     }
     count(Cell::GruResetBefore, Precision::F32, 1);
     count(Cell::Rnn, Precision::F32, 2);
+    network::check_allocations(|| ALLOCATIONS.get());
     // The counter works.
     let before = ALLOCATIONS.get();
     drop(std::hint::black_box(vec![1]));

@@ -33,8 +33,13 @@ impl Engine {
         let mut options = Options::of(&options);
         let choices = [("auto", Choice::Auto), ("webgpu", Choice::Webgpu), ("cpu", Choice::Cpu)];
         let device = match options.word("device", &choices)?.unwrap_or(Choice::Auto) {
+            #[cfg(any(feature = "networks", feature = "onnx"))]
             Choice::Auto => Device::auto().await?,
+            #[cfg(any(feature = "networks", feature = "onnx"))]
             Choice::Webgpu => Device::gpu().await?,
+            // Files are converted on the CPU.
+            #[cfg(not(any(feature = "networks", feature = "onnx")))]
+            Choice::Auto | Choice::Webgpu => Device::cpu(),
             Choice::Cpu => Device::cpu(),
         };
         Ok(Self { device })
@@ -43,6 +48,9 @@ impl Engine {
     /// Returns `{kind, name, reason, adapter}`; `reason` says why the device was chosen.
     pub fn info(&self) -> JsValue {
         let info = self.device.info();
+        #[cfg(not(any(feature = "networks", feature = "onnx")))]
+        let adapter = None::<JsValue>;
+        #[cfg(any(feature = "networks", feature = "onnx"))]
         let adapter = info.adapter.as_ref().map(|a| {
             values::object(&[
                 ("name", a.name.as_str().into()),
@@ -86,6 +94,18 @@ impl Engine {
         let spec = Spec::take(&mut options)?;
         options.done()?;
         Network::new(&self.device, spec, &mut Rng::new(seed as u64))
+    }
+
+    /// Converts a file of any kind to one that the other modules read: `{kind, bytes}`.
+    #[cfg(feature = "import")]
+    pub async fn convert(
+        &self,
+        source: String,
+        bytes: Vec<u8>,
+        layer: Option<String>,
+        as_graph: bool,
+    ) -> Result<JsValue> {
+        crate::import::convert(&source, bytes, layer.as_deref(), as_graph).await
     }
 
     /// Loads a model from the bytes of an ONNX file.

@@ -7,15 +7,21 @@
 mod bound;
 mod engine;
 mod fault;
+#[cfg(feature = "import")]
+mod import;
+#[cfg(any(feature = "networks", feature = "import"))]
+mod layout;
 #[cfg(feature = "networks")]
 mod network;
 #[cfg(feature = "onnx")]
 mod onnx;
+#[cfg_attr(not(any(feature = "networks", feature = "onnx")), allow(dead_code, reason = "imports use a part of it"))]
 mod options;
 #[cfg(feature = "networks")]
 mod stream;
 #[cfg(feature = "train")]
 mod train;
+#[cfg_attr(not(any(feature = "networks", feature = "onnx")), allow(dead_code, reason = "imports use a part of it"))]
 mod values;
 
 use std::panic::PanicHookInfo;

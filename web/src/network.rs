@@ -1,11 +1,12 @@
 //! A recurrent network: layers over time, and an optional linear layer on their output.
 
 use wasm_bindgen::prelude::*;
-use wgru::io::{TensorFile, load_recurrent_verified, recurrent_to_file};
+use wgru::io::{TensorFile, load_recurrent_verified};
 use wgru::nn::{Linear, Mode, Module, Recurrent, RecurrentConfig, RecurrentOutput, RunOptions};
 use wgru::{Cell, Device, Error, Rng, StreamOptions, Tensor};
 
 use crate::fault::{Fault, Result};
+use crate::layout;
 use crate::options::Options;
 use crate::values;
 
@@ -19,10 +20,6 @@ pub enum Steps {
 }
 
 const STEPS: [(&str, Steps); 2] = [("last", Steps::Last), ("every", Steps::Every)];
-/// Metadata key of `Steps` in files.
-const STEPS_KEY: &str = "wgru.steps";
-/// Name of the linear layer in saved files.
-const HEAD: &str = "head";
 
 /// The cells and their names in the JavaScript API.
 const CELLS: [(&str, Cell); 3] = [("gru", Cell::Gru), ("lstm", Cell::Lstm), ("rnn", Cell::Rnn)];
@@ -65,6 +62,8 @@ pub struct Network {
     recurrent: Recurrent,
     head: Option<Linear>,
     steps: Steps,
+    /// Whether the first features of the input are added to the output.
+    skip: bool,
     /// Largest error of the test run in the file; `None` if it has none.
     verified: Option<f64>,
 }
@@ -105,7 +104,7 @@ impl Network {
         let recurrent = spec.recurrent.build(device, rng)?;
         let width = width(recurrent.config());
         let head = spec.outputs.map(|outputs| Linear::new(device, width, outputs, true, rng)).transpose()?;
-        Ok(Self { device: device.clone(), recurrent, head, steps: spec.steps, verified: None })
+        Ok(Self { device: device.clone(), recurrent, head, steps: spec.steps, skip: false, verified: None })
     }
 
     /// Reads a network from a file: recurrent layers with PyTorch's names under any prefix, and at most one linear
@@ -119,16 +118,17 @@ impl Network {
         let prefix = first.strip_suffix("weight_ih_l0").unwrap_or_default().trim_end_matches('.');
         let layers = if prefix.is_empty() { file.clone() } else { file.under(prefix) };
         let (recurrent, verified) = load_recurrent_verified(device, &layers).await?;
-        let steps = match (steps, file.metadata.get(STEPS_KEY)) {
+        let steps = match (steps, file.metadata.get(layout::STEPS)) {
             (Some(steps), _) => steps,
             (None, None) => Steps::Every,
             (None, Some(text)) => STEPS
                 .iter()
                 .find(|(word, _)| word == text)
                 .map(|&(_, steps)| steps)
-                .ok_or_else(|| Fault::value(STEPS_KEY, "last or every", text))?,
+                .ok_or_else(|| Fault::value(layout::STEPS, "last or every", text))?,
         };
-        let mut network = Self { device: device.clone(), recurrent, head: None, steps, verified };
+        let skip = file.metadata.contains_key(layout::SKIP);
+        let mut network = Self { device: device.clone(), recurrent, head: None, steps, skip, verified };
         if let Some((name, units)) = find_head(&file, prefix)? {
             let tensor = |part: &str, dims: &[usize]| {
                 Tensor::from_slice(device, file.expect(&format!("{name}.{part}"), dims)?, dims)
@@ -147,12 +147,27 @@ impl Network {
         let turn = |t: &Tensor| if c.batch_first { Ok(t.clone()) } else { t.permute(&[1, 0, 2]) };
         let mut run = self.recurrent.run(&turn(x)?, options, mode)?;
         run.output = turn(&run.output)?;
-        let Some(head) = &self.head else { return Ok(run) };
-        run.output = match self.steps {
-            Steps::Every => head.forward_with(&run.output, mode)?,
-            Steps::Last => head.forward_with(&run.last_state()?, mode)?,
-        };
+        if let Some(head) = &self.head {
+            run.output = match self.steps {
+                Steps::Every => head.forward_with(&run.output, mode)?,
+                Steps::Last => head.forward_with(&run.last_state()?, mode)?,
+            };
+        }
+        if self.skip {
+            run.output = (&run.output + &self.skipped(x, &run.output)?)?;
+        }
         Ok(run)
+    }
+
+    /// Returns the first features of the input, of which there must be as many as outputs.
+    fn skipped(&self, x: &Tensor, y: &Tensor) -> Result<Tensor, Error> {
+        let [axis, width] = [y.dims().len() - 1, y.dims().last().copied().unwrap_or(0)];
+        x.slice(axis, 0..width)
+    }
+
+    /// Whether the first features of the input are added to the output.
+    pub fn is_skip(&self) -> bool {
+        self.skip
     }
 
     /// Creates a stream, which runs the network frame by frame on the CPU.
@@ -162,6 +177,10 @@ impl Network {
             Some(head) => stream.then(head)?,
             None => stream,
         })
+    }
+
+    fn steps_name(&self) -> &'static str {
+        if self.steps == Steps::Last { "last" } else { "every" }
     }
 
     /// Whether the output is one row per sequence.
@@ -185,8 +204,9 @@ impl Network {
 
 impl Module for Network {
     fn parameters(&self) -> Vec<(String, Tensor)> {
+        let head = self.head.iter().flat_map(Module::parameters);
         let mut out = self.recurrent.parameters();
-        out.extend(self.head.iter().flat_map(Module::parameters).map(|(name, p)| (format!("{HEAD}.{name}"), p)));
+        out.extend(head.map(|(name, p)| (format!("{}.{name}", layout::HEAD), p)));
         out
     }
 
@@ -200,15 +220,6 @@ fn width(c: &RecurrentConfig) -> usize {
     c.directions() * c.out()
 }
 
-/// The cell's name in the JavaScript API.
-fn cell_name(cell: Cell) -> &'static str {
-    match cell {
-        Cell::Lstm => "lstm",
-        Cell::Rnn | Cell::RnnRelu => "rnn",
-        _ => "gru",
-    }
-}
-
 #[wasm_bindgen]
 impl Network {
     /// Returns the `NetworkInfo` of `types.ts`.
@@ -217,15 +228,15 @@ impl Network {
         let outputs = self.head.as_ref().map(|head| head.parameters()[0].1.dims()[0]);
         // No two parameters of these networks are tied.
         let count: usize = self.parameters().iter().map(|(_, p)| p.len()).sum();
-        let steps = if self.steps == Steps::Last { "last" } else { "every" };
         values::object(&[
-            ("cell", cell_name(c.cell).into()),
+            ("cell", layout::cell_name(c.cell).into()),
             ("input", values::count(c.input)),
             ("hidden", values::count(c.hidden)),
             ("layers", values::count(c.layers)),
             ("bidirectional", c.bidirectional.into()),
             ("outputs", values::or_null(outputs.map(values::count))),
-            ("steps", values::or_null(outputs.map(|_| steps))),
+            ("steps", values::or_null(outputs.map(|_| self.steps_name()))),
+            ("skip", self.skip.into()),
             ("parameters", values::count(count)),
             ("verified", values::or_null(self.verified)),
         ])
@@ -266,18 +277,7 @@ impl Network {
 
     /// Returns the network as the bytes of a safetensors file.
     pub async fn save(&self) -> Result<Vec<u8>> {
-        let mut file = TensorFile::default();
-        let (part, prefix) = (recurrent_to_file(&self.recurrent).await?, cell_name(self.recurrent.config().cell));
-        for name in part.names() {
-            let (dims, values) = part.get(name)?;
-            file.insert(&format!("{prefix}.{name}"), dims, values.to_vec());
-        }
-        file.metadata.extend(part.metadata.iter().map(|(key, text)| (format!("{prefix}.{key}"), text.clone())));
-        for (name, parameter) in self.head.iter().flat_map(Module::parameters) {
-            file.insert(&format!("{HEAD}.{name}"), parameter.dims(), parameter.read().await?);
-        }
-        let steps = if self.steps == Steps::Last { "last" } else { "every" };
-        file.metadata.insert(STEPS_KEY.into(), steps.into());
+        let file = layout::write(&self.recurrent, self.head.as_ref(), self.steps_name(), self.skip).await?;
         Ok(file.to_bytes()?)
     }
 }

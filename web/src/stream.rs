@@ -17,16 +17,22 @@ pub struct Stream {
     inner: wgru::Stream,
     frame: Vec<f32>,
     output: Vec<f32>,
+    /// Whether the first features of the frame are added to the output.
+    skip: bool,
 }
 
 impl Stream {
     /// Allocates the buffers for `inner`.
-    fn around(mut inner: wgru::Stream) -> Result<Self> {
+    fn around(mut inner: wgru::Stream, skip: bool) -> Result<Self> {
         let frame = vec![0.0; inner.batch() * inner.input()];
         // A first step finds the width of the output, and touches every memory page.
         let output = inner.step(&frame)?.to_vec();
         inner.reset();
-        Ok(Self { inner, frame, output })
+        if skip && frame.len() < output.len() {
+            let (input, output) = (inner.input(), output.len() / inner.batch());
+            return Err(Fault::shape("skip", &format!("frames of at least {output} features"), &[input]));
+        }
+        Ok(Self { inner, frame, output, skip })
     }
 }
 
@@ -52,7 +58,8 @@ impl Stream {
         let network = at_once(Network::read(&Device::cpu(), "stream", bytes, head));
         let network =
             network.ok_or_else(|| Fault::value("device", "a CPU device, which never waits", "one that waits"))??;
-        Self::around(network.stream(StreamOptions { batch, weights, ..StreamOptions::default() })?)
+        let options = StreamOptions { batch, weights, ..StreamOptions::default() };
+        Self::around(network.stream(options)?, network.is_skip())
     }
 
     /// Address of the frame.
@@ -83,6 +90,12 @@ impl Stream {
     pub fn step(&mut self) {
         if let Ok(output) = self.inner.step(&self.frame) {
             self.output.copy_from_slice(output);
+        }
+        if self.skip {
+            let rows = self.inner.batch();
+            let (input, width) = (self.inner.input(), self.output.len() / rows);
+            let rows = self.output.chunks_exact_mut(width).zip(self.frame.chunks_exact(input));
+            rows.for_each(|(y, x)| y.iter_mut().zip(x).for_each(|(y, x)| *y += x));
         }
     }
 

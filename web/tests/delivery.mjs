@@ -109,15 +109,6 @@ export async function filesThatAreNotThereAreNetworkErrors() {
   device.free();
 }
 
-export async function filesOfTheOtherKindAreNamed() {
-  const device = await open({ device: 'cpu' });
-  const { message: one } = await rejects('format', device.load(onnx));
-  assert(/ONNX model, which device.loadOnnx reads/.test(one), one);
-  const { message: two } = await rejects('format', device.loadOnnx(network));
-  assert(/safetensors file, which device.load reads/.test(two), two);
-  device.free();
-}
-
 export async function progressNeverPassesTheTotal() {
   const device = await open({ device: 'cpu' });
   const size = (await (await fetch(network)).arrayBuffer()).byteLength;

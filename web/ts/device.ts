@@ -9,7 +9,7 @@ import { builtin } from './node.js';
 import { OnnxModel } from './onnx.js';
 import type { Held, Owner } from './owned.js';
 import { WorkerPool } from './pool.js';
-import type { Args, Call, Origin, Result } from './protocol.js';
+import type { Args, Call, Converted, Origin, Result } from './protocol.js';
 import { type Source, bytesOf } from './source.js';
 import { startWorker } from './start.js';
 import { Instance } from './stream.js';
@@ -81,6 +81,9 @@ export async function openDevice<D extends Device>(Opened: new (setup: Setup) =>
   return opened;
 }
 
+/** Whether a file starts with the number of a version, as ONNX models do, and is no safetensors file. */
+const isOnnx = (bytes: Uint8Array): boolean => bytes[0] === 8 && bytes[8] !== 123;
+
 const cores = (): number => globalThis.navigator?.hardwareConcurrency ?? builtin('node:os')?.availableParallelism() ?? 1;
 
 /** A device and the models on it. After a fault, the next call opens it again with every weight restored. */
@@ -102,19 +105,20 @@ export class Device<N extends Network = Network> extends Freeable implements Own
     collected.register(this, this.running, this.running);
   }
 
-  /** Returns the device of ONNX models, which is of the same kind as this one. */
+  /** Opens a device of another module, of the same kind as this one. */
+  private async beside(kit: Kit): Promise<Device> {
+    const { build, wasmUrl } = this.setup;
+    const module = await compile(kit.kind, kit.places, build, wasmUrl);
+    const opened = new Device({ ...this.setup, kit, module, choice: { device: this.info.kind }, workers: 1 });
+    await opened.start();
+    if (this.freed) opened.free();
+    return opened;
+  }
+
+  /** Returns the device of ONNX models. */
   private onnxDevice(): Promise<Device> {
     if (this.freed) fail('freed', 'the device was freed');
-    const open = async () => {
-      const { kit } = await import('./onnx-kit.js');
-      const { build, wasmUrl } = this.setup;
-      const module = await compile(kit.kind, kit.places, build, wasmUrl);
-      const opened = new Device({ ...this.setup, kit, module, choice: { device: this.info.kind }, workers: 1 });
-      await opened.start();
-      if (this.freed) opened.free();
-      return opened;
-    };
-    this.onnx ??= open();
+    this.onnx ??= import('./onnx-kit.js').then(({ kit }) => this.beside(kit));
     // Allow a retry after a failed download.
     this.onnx.catch(() => (this.onnx = undefined));
     return this.onnx;
@@ -218,29 +222,58 @@ export class Device<N extends Network = Network> extends Freeable implements Own
     });
   }
 
+  /** Converts a file of another format, in a module that is loaded for it. */
+  private async convert(args: Args<'convert'>, signal: AbortSignal | undefined): Promise<Converted> {
+    if (this.freed) fail('freed', 'the device was freed');
+    const { kit } = await abortable(import('./import-kit.js'), signal);
+    const device = await abortable(this.beside(kit), signal);
+    try {
+      return await device.call('convert', args, signal ? { signal } : {});
+    } finally {
+      // Other formats are read rarely, and the memory of a module never shrinks.
+      device.free();
+    }
+  }
+
   /**
-   * Loads a network from a safetensors file: recurrent layers with PyTorch's parameter names, and at most one linear
-   * layer.
+   * Loads a network: recurrent layers, and at most one linear layer. It reads safetensors files with PyTorch's parameter
+   * names itself, and loads a module that reads other formats when there is one: files of PyTorch, Keras, NumPy, RTNeural,
+   * AIDA-X, GuitarML and Neural Amp Modeler.
    */
   async load(source: Source, options: LoadOptions = {}): Promise<N> {
-    const { onProgress, signal, transfer, ...rest } = named('options', options);
+    const { onProgress, signal, transfer, layer, ...rest } = named('options', options);
     callback('onProgress', onProgress);
     signalOf(signal);
     flag('transfer', transfer);
+    expect('layer', layer, 'the name of a layer', () => layer === undefined || typeof layer === 'string');
     const given = copied(rest);
-    const { name, bytes } = await bytesOf(source, options);
+    const file = await bytesOf(source, options);
+    const { name } = file;
+    let { bytes } = file;
+    // A safetensors file starts with the length of a header of JSON, and an ONNX model with the number of its version.
+    if (isOnnx(bytes)) fail('format', `${name}: this is an ONNX model, which device.loadOnnx reads`);
+    if (bytes[8] !== 123 || layer !== undefined) {
+      const converted = await this.convert({ source: name, bytes, layer, asGraph: false }, signal);
+      if (converted.kind === 'onnx')
+        fail('unsupported', `${name}: expected recurrent layers and at most one linear layer; this has other layers, which device.loadOnnx runs`);
+      bytes = converted.bytes;
+    }
     const [held, info] = await this.restore({ kind: 'network', source: name, bytes, options: given }, options);
     return this.network(held, info as NetworkInfo);
   }
 
-  /** Loads a model from an ONNX file. The first call loads a module that runs such models. */
-  async loadOnnx(source: Source, options: Omit<LoadOptions, 'steps'> = {}): Promise<OnnxModel> {
+  /**
+   * Loads a model from an ONNX file, or from a file of another format whose layers run one after another. The first call
+   * loads a module that runs such models.
+   */
+  async loadOnnx(source: Source, options: Omit<LoadOptions, 'steps' | 'layer'> = {}): Promise<OnnxModel> {
     const { onProgress, signal, transfer, ...rest } = named('options', options);
     callback('onProgress', onProgress);
     signalOf(signal);
     flag('transfer', transfer);
     nothing('options', rest, 'onProgress, signal, transfer');
-    const [{ bytes }, device] = await Promise.all([bytesOf(source, options), abortable(this.onnxDevice(), signal)]);
+    const [{ name, bytes: given }, device] = await Promise.all([bytesOf(source, options), abortable(this.onnxDevice(), signal)]);
+    const { bytes } = isOnnx(given) ? { bytes: given } : await this.convert({ source: name, bytes: given, layer: undefined, asGraph: true }, signal);
     const [held, info] = await device.restore({ kind: 'onnx', bytes }, options);
     return new OnnxModel(device, held, info as OnnxInfo);
   }
@@ -274,7 +307,8 @@ export class Device<N extends Network = Network> extends Freeable implements Own
   /** @internal */
   streamModule(): Promise<WebAssembly.Module> {
     const { kit, build, wasmUrl } = this.setup;
-    return compile(kit.streams.kind, kit.streams.places, build, wasmUrl);
+    const { kind, places } = kit.streams ?? fail('internal', 'this module has no streams');
+    return compile(kind, places, build, wasmUrl);
   }
 
   /** Frees the device and everything on it. */

@@ -20,6 +20,7 @@ export interface GlueEngine extends Freed {
   network?(source: string, bytes: Uint8Array, options: object): Promise<GlueNetwork>;
   create?(options: object): GlueNetwork;
   onnx?(bytes: Uint8Array): GlueOnnx;
+  convert?(source: string, bytes: Uint8Array, layer: string | undefined, asGraph: boolean): Promise<unknown>;
 }
 
 export interface GlueNetwork extends Freed {

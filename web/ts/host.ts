@@ -1,4 +1,4 @@
-import { WgruError, asError, fail, isFatal } from './errors.js';
+import { type WgruError, asError, fail, isFatal } from './errors.js';
 import type { Freed, Glue, GlueEngine, GlueNetwork, GlueOnnx, GlueOnnxStream } from './glue.js';
 import type { Args, Call, Origin, Result, Weights } from './protocol.js';
 import { type Training, Turns } from './turns.js';
@@ -34,13 +34,6 @@ export interface Watch {
   aborted: () => boolean;
   onEpoch: (report: Epoch) => void;
   onWeights: (weights: Weights) => void;
-}
-
-/** Suffix for the error of an unreadable file: the format that it looks like, and the method that reads it. */
-function hint({ kind, bytes }: Origin): string {
-  if (kind === 'onnx' && bytes[8] === 123) return ': this looks like a safetensors file, which device.load reads';
-  if (kind === 'network' && bytes[0] === 8 && bytes[8] !== 123) return ': this looks like an ONNX model, which device.loadOnnx reads';
-  return '';
 }
 
 /** Executes calls by name on the wasm module of its thread. Calls on one object keep their order. */
@@ -85,14 +78,14 @@ export class Host {
   }
 
   async load({ id, origin }: Args<'load'>): Promise<Result<'load'>> {
-    try {
-      const made = await this.#read(origin);
-      this.#objects.set(id, made);
-      return made.info() as Result<'load'>;
-    } catch (thrown) {
-      const { code, message } = asError(thrown);
-      throw code === 'format' || code === 'unsupported' ? new WgruError(code, message + hint(origin), { cause: thrown }) : thrown;
-    }
+    const made = await this.#read(origin);
+    this.#objects.set(id, made);
+    return made.info() as Result<'load'>;
+  }
+
+  async convert({ source, bytes, layer, asGraph }: Args<'convert'>): Promise<Result<'convert'>> {
+    const converted = this.#open.convert?.(source, bytes, layer, asGraph) ?? fail('internal', 'this module does not convert files');
+    return (await converted) as Result<'convert'>;
   }
 
   async #read(origin: Origin): Promise<GlueNetwork | GlueOnnx> {

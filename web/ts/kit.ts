@@ -5,10 +5,10 @@ import type { Glue } from './glue.js';
 export interface Kit {
   glue: Glue;
   /** Folder of the module in `dist/wasm`. */
-  kind: 'full' | 'inference' | 'onnx';
+  kind: 'full' | 'inference' | 'onnx' | 'import';
   places: Places;
   /** Builds for worklets, and their folder. */
-  streams: { kind: 'inference' | 'onnx'; places: Places };
+  streams?: { kind: 'inference' | 'onnx'; places: Places };
   /** Name of the worker's script in `dist/js`. */
   script: string;
   /** Starts the worker. Bundlers find its script by this call. */

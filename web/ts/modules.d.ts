@@ -3,6 +3,10 @@ declare module '*/full/glue.js' {
   const glue: import('./glue.js').Glue;
   export = glue;
 }
+declare module '*/import/glue.js' {
+  const glue: import('./glue.js').Glue;
+  export = glue;
+}
 declare module '*/onnx/glue.js' {
   const glue: import('./glue.js').Glue;
   export = glue;

@@ -10,6 +10,8 @@ export type Origin =
 export interface Calls {
   open: [object, { kind: 'webgpu' | 'cpu'; name: string; reason: string; adapter: AdapterInfo | null }];
   load: [{ id: number; origin: Origin }, NetworkInfo | OnnxInfo];
+  /** Converts a file of another format. */
+  convert: [{ source: string; bytes: Uint8Array; layer: string | undefined; asGraph: boolean }, Converted];
   create: [{ id: number; options: object }, { info: NetworkInfo; bytes: Uint8Array }];
   run: [Batch, unknown];
   train: [Training, History];
@@ -21,6 +23,12 @@ export interface Calls {
   reset: [{ id: number }, null];
   free: [{ id: number }, null];
   liveBytes: [Record<string, never>, number];
+}
+
+/** A file that the module for networks or that for ONNX models reads. */
+export interface Converted {
+  kind: 'network' | 'onnx';
+  bytes: Bytes;
 }
 
 export interface Batch {

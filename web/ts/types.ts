@@ -74,7 +74,7 @@ export interface OpenOptions {
   wasmUrl?: AssetUrl;
   /**
    * Place of the workers' scripts: a copy of `wgru/dist/js`, or a function that receives `worker.js`,
-   * `worker-inference.js` or `worker-onnx.js`.
+   * `worker-inference.js`, `worker-onnx.js` or `worker-import.js`.
    */
   workerUrl?: AssetUrl;
   /** Aborts opening. The error is named `AbortError`, and its code is `aborted`. */
@@ -117,6 +117,8 @@ export interface NetworkInfo {
   outputs: number | null;
   /** The states that the linear layer reads; `null` without one. */
   steps: 'last' | 'every' | null;
+  /** Whether the first features of the input are added to the output, as in models of audio effects. */
+  skip: boolean;
   /** Number of weights. */
   parameters: number;
   /**
@@ -132,6 +134,8 @@ export interface LoadOptions {
    * writes, or `every`.
    */
   steps?: 'last' | 'every';
+  /** Name of the recurrent layer to load alone. Default: the network of the file, or its only recurrent layer. */
+  layer?: string;
   /**
    * Called with the number of bytes downloaded so far, after decompression, and the total. The total is 0 if the server
    * does not send it or compresses the file. If this throws, the download ends with the code `callback`.

@@ -67,7 +67,7 @@ impl Model {
             file.graph().map_err(place)?;
             return Ok(Self { source: Source::Graph(file), rate: USUAL_RATE, gains: [1.0; 2], name: stem() });
         };
-        let chain = Chain::new(&load_network(&Device::cpu(), &file)?, &file.metadata).map_err(place)?;
+        let chain = Chain::new(&load_network(&Device::cpu(), &file)?).map_err(place)?;
         let rate = number(&file, &["sample_rate", "samplerate", "metadata.samplerate", "metadata.sample_rate"]);
         let rate = rate.filter(|rate| (1000.0..=1e6).contains(rate)).unwrap_or(USUAL_RATE);
         let name = file.metadata.get("metadata.name").filter(|name| !name.is_empty());

@@ -1,7 +1,6 @@
 //! Streams: models that run frame by frame and carry their state.
 #![allow(unsafe_code, reason = "takes pointers from C")]
 
-mod chain;
 mod graph;
 mod runner;
 
@@ -141,7 +140,7 @@ impl WgruStream {
     fn new(runner: Runner, batch: usize) -> Self {
         let widths = runner.widths();
         let [input_size, output_size] = match &runner {
-            Runner::Chain(_) => widths.map(|width| width * batch),
+            Runner::Network(_) => widths.map(|width| width * batch),
             Runner::Graph(_) => widths,
         };
         let info = WgruStreamInfo { input_size, output_size, batch, state_size: runner.state_len() };

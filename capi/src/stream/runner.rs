@@ -1,8 +1,7 @@
-//! The engine of a stream: a chain of layers, or an ONNX graph.
+//! The engine of a stream: a network of layers, or an ONNX graph.
 
-use engine::{Precision, StreamOptions};
+use engine::{NetworkStream, Precision, StreamLayer, StreamOptions};
 
-use super::chain::Chain;
 use super::graph::Graph;
 use crate::failure::{Failure, Result};
 use crate::file::Content;
@@ -12,7 +11,7 @@ use crate::tensor::Input;
 
 /// The engine of a stream.
 pub enum Runner {
-    Chain(Chain),
+    Network(Box<NetworkStream>),
     Graph(Box<Graph>),
 }
 
@@ -24,9 +23,11 @@ impl Runner {
                 return Err(Failure::value("options: inputs: expected none; only ONNX models take examples"));
             }
             Content::Recurrent { layer, head } => {
-                return Ok(Runner::Chain(Chain::of_layer(layer, head.as_ref(), options)?));
+                let layers = [Some(StreamLayer::Recurrent(layer)), head.as_ref().map(StreamLayer::Linear)];
+                let layers: Vec<StreamLayer> = layers.into_iter().flatten().collect();
+                return Ok(Runner::Network(Box::new(NetworkStream::of_layers(&layers, options)?)));
             }
-            Content::Network(network) => return Ok(Runner::Chain(Chain::of_network(network, options)?)),
+            Content::Network(network) => return Ok(Runner::Network(Box::new(network.stream(options)?))),
         };
         if options.batch != 1 {
             let why = "options: batch: expected 1; an ONNX model takes the extents of options.inputs";
@@ -55,14 +56,14 @@ impl Runner {
     /// Lengths of a frame of one sequence and of its output.
     pub fn widths(&self) -> [usize; 2] {
         match self {
-            Runner::Chain(chain) => chain.widths(),
+            Runner::Network(stream) => stream.widths(),
             Runner::Graph(graph) => graph.widths(),
         }
     }
 
-    fn step<'a>(&'a mut self, frame: &'a [f32]) -> Result<&'a [f32]> {
+    fn step(&mut self, frame: &[f32]) -> Result<&[f32]> {
         match self {
-            Runner::Chain(chain) => chain.step(frame),
+            Runner::Network(stream) => Ok(stream.step(frame)?),
             Runner::Graph(graph) => graph.step(frame),
         }
     }
@@ -83,9 +84,8 @@ impl Runner {
         if count == 0 {
             return Ok(());
         }
-        let only = if let Runner::Chain(chain) = self { chain.only_stream() } else { None };
         let is_in_place = std::ptr::addr_eq(input, output);
-        if let Some(stream) = only
+        if let Runner::Network(stream) = self
             && (!is_in_place || lengths[0] == lengths[1])
         {
             // SAFETY: within the outputs, and the only slice of this memory if it is that of the frames.
@@ -111,7 +111,7 @@ impl Runner {
 
     pub fn reset(&mut self) {
         match self {
-            Runner::Chain(chain) => chain.reset(),
+            Runner::Network(stream) => stream.reset(),
             Runner::Graph(graph) => graph.reset(),
         }
     }
@@ -119,7 +119,7 @@ impl Runner {
     /// Number of floats of the state.
     pub fn state_len(&self) -> usize {
         match self {
-            Runner::Chain(chain) => chain.state_len(),
+            Runner::Network(stream) => stream.state_len(),
             Runner::Graph(graph) => graph.state_len(),
         }
     }
@@ -127,10 +127,7 @@ impl Runner {
     /// Copies the state to a slice of [`state_len`](Self::state_len) floats.
     pub fn save(&self, state: &mut [f32]) -> Result<()> {
         match self {
-            Runner::Chain(chain) => {
-                chain.save(state);
-                Ok(())
-            }
+            Runner::Network(stream) => Ok(stream.save_state(state)?),
             Runner::Graph(graph) => graph.save(state),
         }
     }
@@ -138,7 +135,7 @@ impl Runner {
     /// Continues from a state of [`state_len`](Self::state_len) floats.
     pub fn load(&mut self, state: &[f32]) -> Result<()> {
         match self {
-            Runner::Chain(chain) => chain.load(state),
+            Runner::Network(stream) => Ok(stream.load_state(state)?),
             Runner::Graph(graph) => graph.load(state),
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::io::{TensorFile, parameters_to_file};
+use crate::math::Activation;
 use crate::nn::{Kind, Module, RecurrentConfig};
 
 /// A layer with its weights.
@@ -59,8 +60,11 @@ fn add(
             return Ok(());
         }
         Kind::Dropout => return Ok(()),
-        Kind::Relu => Layer::Activation("relu"),
-        Kind::Tanh => Layer::Activation("tanh"),
+        Kind::Activation(Activation::Relu) => Layer::Activation("relu"),
+        Kind::Activation(Activation::Tanh) => Layer::Activation("tanh"),
+        Kind::Activation(Activation::Sigmoid) => Layer::Activation("sigmoid"),
+        Kind::Activation(Activation::Elu { alpha: 1.0 }) => Layer::Activation("elu"),
+        Kind::Softmax => Layer::Activation("softmax"),
         Kind::Recurrent(config) => Layer::Recurrent(config.clone(), own()),
         Kind::Linear => {
             let own = own();
@@ -79,9 +83,15 @@ fn add(
                 Kind::Embedding => "an embedding",
                 Kind::LayerNorm(_) => "a layer norm",
                 Kind::Conv1d(_) => "a convolution",
+                Kind::Activation(_) | Kind::LogSoftmax => "another activation",
                 _ => "an unknown layer, a graph of layers, or a network that adds its input to its output",
             };
-            return Err(refuse(op, path, "GRU, LSTM, linear layers, tanh and ReLU, one after another", what));
+            return Err(refuse(
+                op,
+                path,
+                "GRU, LSTM, linear layers, tanh, ReLU, sigmoid, ELU and softmax, one after another",
+                what,
+            ));
         }
     };
     out.push((path.to_string(), layer));

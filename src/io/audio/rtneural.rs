@@ -9,8 +9,8 @@ use crate::nn::{Module, RecurrentConfig};
 
 const OP: &str = "to_rtneural";
 
-/// Writes a network as JSON for RTNeural and the programs that use it: GRU (reset after), LSTM, linear layers, tanh and
-/// ReLU, one after another.
+/// Writes a network as JSON for RTNeural and the programs that use it: GRU (reset after), LSTM, linear layers, tanh,
+/// ReLU, sigmoid, ELU and softmax, one after another.
 ///
 /// Weights are written such that they read back bit for bit. An LSTM of the file has one bias, which is the sum of
 /// both; missing biases are zeros. Stacked layers become separate ones.

@@ -1,6 +1,7 @@
 //! Layers without parameters, on batch-first sequences.
 
 use crate::error::{Error, Result};
+use crate::math::Activation;
 use crate::nn::{Kind, Mode, Module};
 use crate::tensor::Tensor;
 
@@ -260,10 +261,19 @@ impl Module for Function {
     }
 
     fn kind(&self) -> Kind<'_> {
-        match self {
-            Function::Tanh => Kind::Tanh,
-            Function::Relu => Kind::Relu,
-            _ => Kind::Other,
-        }
+        Kind::Activation(match *self {
+            Function::Tanh => Activation::Tanh,
+            Function::Sigmoid => Activation::Sigmoid,
+            Function::Relu => Activation::Relu,
+            Function::Elu(alpha) => Activation::Elu { alpha },
+            Function::Softplus => Activation::Softplus,
+            Function::Softsign => Activation::Softsign,
+            Function::HardSigmoid(alpha) => Activation::HardSigmoid { alpha, beta: 0.5 },
+            Function::LeakyRelu { slope: alpha, max: None } => Activation::LeakyRelu { alpha },
+            Function::Rescale { scale: alpha, offset: beta } => Activation::Affine { alpha, beta },
+            Function::Softmax => return Kind::Softmax,
+            Function::LogSoftmax => return Kind::LogSoftmax,
+            _ => return Kind::Other,
+        })
     }
 }

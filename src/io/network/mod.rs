@@ -12,6 +12,7 @@ use super::recurrent::build;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::nn::{Kind, Linear, Mode, Module, Sequential};
+use crate::stream::{NetworkStream, StreamOptions, widths};
 use crate::tensor::Tensor;
 use functions::Function;
 use wiring::Wiring;
@@ -26,6 +27,38 @@ pub struct Network {
     pub skip: bool,
     /// How values flow between the layers, if not from each to the next.
     wiring: Option<Wiring>,
+}
+
+impl Network {
+    /// Returns the features of a step of the input and of the output, if the layers run one after another.
+    pub fn widths(&self) -> Option<[usize; 2]> {
+        self.wiring.is_none().then(|| widths(&self.layers)).flatten()
+    }
+
+    /// Creates a stream, which runs the network frame by frame on the CPU.
+    ///
+    /// ```
+    /// use wgru::{Device, StreamOptions, io::{TensorFile, load_network}};
+    /// let gru = r#"{ "type": "gru", "weights": [[[0.1, 0.2, 0.3]], [[0.0, 0.0, 0.0]], [[0, 0, 0], [0, 0, 0]]] }"#;
+    /// let dense = r#"{ "type": "dense", "activation": "tanh", "weights": [[[0.5]], [0.0]] }"#;
+    /// let text = format!(r#"{{ "layers": [{gru}, {dense}] }}"#);
+    /// let network = load_network(&Device::cpu(), &TensorFile::import_bytes("amp.json", text.as_bytes())?)?;
+    /// let mut stream = network.stream(StreamOptions::default())?;
+    /// let mut samples = [0.5, 0.25, -0.5];
+    /// stream.process_in_place(&mut samples)?;
+    /// # Ok::<(), wgru::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Value`] for layers that branch; errors of [`NetworkStream::new`].
+    pub fn stream(&self, options: StreamOptions) -> Result<NetworkStream> {
+        if self.wiring.is_some() {
+            let expected = "layers one after another; run whole sequences instead";
+            return Err(Error::value("Network::stream", "network", expected, "layers that branch, or masks"));
+        }
+        let stream = NetworkStream::new(&self.layers, options)?;
+        if self.skip { stream.with_skip() } else { Ok(stream) }
+    }
 }
 
 impl Module for Network {

@@ -4,6 +4,7 @@ use super::super::info::Extent;
 use super::graph::{Graph, Value, float, int, ints, refuse, replaced, wrong};
 use super::recurrent;
 use crate::error::{Error, Result};
+use crate::math::Activation;
 use crate::nn::{Axes, Conv1dConfig, Kind, LastState, Module};
 
 /// Adds the module at `path`, applied to `x`, and returns its output.
@@ -20,8 +21,9 @@ pub fn write(graph: &mut Graph, path: &str, module: &dyn Module, x: Value) -> Re
             write(graph, &path, module, x)
         }),
         Kind::Dropout => Ok(x),
-        Kind::Relu => Ok(graph.node(&format!("{name}/Relu"), "Relu", &[&x], vec![], x.dims.clone())),
-        Kind::Tanh => Ok(graph.node(&format!("{name}/Tanh"), "Tanh", &[&x], vec![], x.dims.clone())),
+        Kind::Activation(activation) => pointwise(graph, name, &x, activation),
+        Kind::Softmax => softmax(graph, name, &x, "Softmax"),
+        Kind::LogSoftmax => softmax(graph, name, &x, "LogSoftmax"),
         Kind::LastStep { batch_first } => last_step(graph, name, &x, batch_first),
         Kind::LastState(state) => last_state(graph, name, &x, state),
         Kind::Linear => linear(graph, name, &x, &parameter),
@@ -81,6 +83,49 @@ fn layer_norm(
     let dims = replaced(name, x, width, width)?;
     let attributes = vec![int("axis", -1), float("epsilon", epsilon)];
     Ok(graph.node(&format!("{name}/LayerNormalization"), "LayerNormalization", &[x, &scale, &bias], attributes, dims))
+}
+
+/// Adds an activation. Most are one operator with the parameters as attributes.
+fn pointwise(graph: &mut Graph, name: &str, x: &Value, activation: Activation) -> Result<Value> {
+    if x.indices {
+        return Err(wrong(name, x, "floats"));
+    }
+    let (operator, attributes) = match activation {
+        Activation::Sigmoid => ("Sigmoid", vec![]),
+        Activation::Tanh => ("Tanh", vec![]),
+        Activation::Relu => ("Relu", vec![]),
+        Activation::Softsign => ("Softsign", vec![]),
+        Activation::Softplus => ("Softplus", vec![]),
+        Activation::LeakyRelu { alpha } => ("LeakyRelu", vec![float("alpha", alpha)]),
+        Activation::ThresholdedRelu { alpha } => ("ThresholdedRelu", vec![float("alpha", alpha)]),
+        Activation::Elu { alpha } => ("Elu", vec![float("alpha", alpha)]),
+        Activation::HardSigmoid { alpha, beta } => ("HardSigmoid", vec![float("alpha", alpha), float("beta", beta)]),
+        // These are operators only inside of recurrent layers.
+        Activation::Affine { alpha, beta } => {
+            let product = scaled(graph, name, x, alpha);
+            let offset = graph.floats(&format!("{name}/beta"), &[], &[beta]);
+            return Ok(graph.node(&format!("{name}/Add"), "Add", &[&product, &offset], vec![], x.dims.clone()));
+        }
+        Activation::ScaledTanh { alpha, beta } => {
+            let inner = scaled(graph, &format!("{name}/in"), x, beta);
+            let tanh = graph.node(&format!("{name}/Tanh"), "Tanh", &[&inner], vec![], x.dims.clone());
+            return Ok(scaled(graph, &format!("{name}/out"), &tanh, alpha));
+        }
+    };
+    Ok(graph.node(&format!("{name}/{operator}"), operator, &[x], attributes, x.dims.clone()))
+}
+
+/// Adds a product with a number.
+fn scaled(graph: &mut Graph, name: &str, x: &Value, factor: f32) -> Value {
+    let factor = graph.floats(&format!("{name}/factor"), &[], &[factor]);
+    graph.node(&format!("{name}/Mul"), "Mul", &[x, &factor], vec![], x.dims.clone())
+}
+
+fn softmax(graph: &mut Graph, name: &str, x: &Value, operator: &str) -> Result<Value> {
+    if x.indices {
+        return Err(wrong(name, x, "floats"));
+    }
+    Ok(graph.node(&format!("{name}/{operator}"), operator, &[x], vec![int("axis", -1)], x.dims.clone()))
 }
 
 fn last_step(graph: &mut Graph, name: &str, x: &Value, batch_first: bool) -> Result<Value> {

@@ -7,7 +7,7 @@ mod recurrent;
 use super::info::Extent;
 use crate::error::{Error, Result};
 use crate::io::parameters_to_file;
-use crate::nn::{Module, check_last_steps};
+use crate::nn::{Kind, Module, check_last_steps};
 use graph::{Graph, Value};
 
 /// Operator set of exported files: the first with `LayerNormalization`.
@@ -34,6 +34,41 @@ impl Input {
     /// Creates an input of floats.
     pub fn new(name: &str, dims: Vec<Extent>) -> Self {
         Self { name: name.into(), dims, indices: false }
+    }
+
+    /// Returns the input `x` that the first layer of a model takes, with free extents named `batch` and `time`. `None`
+    /// if the model does not describe itself.
+    ///
+    /// ```
+    /// use wgru::{Device, Rng, io::onnx::{Extent, Input}, nn::RecurrentConfig};
+    /// let gru = RecurrentConfig::gru(3, 8).build(&Device::cpu(), &mut Rng::new(0))?;
+    /// let input = Input::of(&gru).expect("a layer with a known input");
+    /// assert_eq!(input.dims, [Extent::named("time"), Extent::named("batch"), Extent::Fixed(3)]);
+    /// # Ok::<(), wgru::Error>(())
+    /// ```
+    pub fn of(model: &dyn Module) -> Option<Self> {
+        let (batch_first, width) = first(model)?;
+        let [batch, time] = [Extent::named("batch"), Extent::named("time")];
+        let mut dims = if batch_first { vec![batch, time] } else { vec![time, batch] };
+        dims.extend(width.map(Extent::Fixed));
+        Some(Self { indices: width.is_none(), ..Self::new("x", dims) })
+    }
+}
+
+/// Returns whether the input of a model is batch-first, and its features; `None` for indices.
+fn first(model: &dyn Module) -> Option<(bool, Option<usize>)> {
+    match model.kind() {
+        Kind::Embedding => Some((true, None)),
+        Kind::Recurrent(c) => Some((c.batch_first, Some(c.input))),
+        Kind::Conv1d(c) => Some((true, Some(c.input))),
+        Kind::Linear => {
+            let parameters = model.parameters();
+            Some((true, Some(*parameters.first()?.1.dims().get(1)?)))
+        }
+        Kind::Sequence(parts) => {
+            parts.iter().find(|(_, part)| !part.parameters().is_empty()).and_then(|(_, part)| first(*part))
+        }
+        _ => None,
     }
 }
 

@@ -1,0 +1,4 @@
+import * as glue from '../wasm/import/glue.js';
+import { serve } from './serve.js';
+
+serve(glue);
