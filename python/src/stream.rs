@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use engine::{Activation, NetworkStream, Precision, StreamLayer, StreamOptions};
+use engine::{Activation, Error, NetworkStream, Precision, StreamLayer, StreamOptions};
 use numpy::prelude::*;
 use pyo3::IntoPyObjectExt as _;
 use pyo3::prelude::*;
@@ -60,6 +60,16 @@ fn layers(parts: &[(String, Part)]) -> Result<Vec<StreamLayer<'_>>> {
     Ok(layers)
 }
 
+/// A model that does not run frame by frame is valid, but not supported.
+fn refused(error: Error) -> Failure {
+    match error {
+        Error::Value { arg: "network" | "layers" | "bidirectional" | "reverse", .. } => {
+            Failure::unsupported(format!("{error}; run whole sequences instead"))
+        }
+        other => other.into(),
+    }
+}
+
 /// Creates the stream of a model.
 pub fn create<'py>(
     py: Python<'py>,
@@ -76,11 +86,13 @@ pub fn create<'py>(
         StreamOptions { batch, weights: precision(weights)?, threads, rate_ratio, ..StreamOptions::default() };
     let stream = py.detach(|| match &*model.content {
         Content::Onnx(_) => Ok(None),
-        Content::Network(network) => Ok(Some(network.stream(options)?)),
+        Content::Network(network) => network.stream(options).map(Some).map_err(refused),
         Content::Layer(Part::Recurrent(layer)) => {
-            Ok(Some(NetworkStream::of_layers(&[StreamLayer::Recurrent(layer)], options)?))
+            NetworkStream::of_layers(&[StreamLayer::Recurrent(layer)], options).map(Some).map_err(refused)
         }
-        Content::Sequence(sequence) => Ok(Some(NetworkStream::of_layers(&layers(&sequence.parts)?, options)?)),
+        Content::Sequence(sequence) => {
+            NetworkStream::of_layers(&layers(&sequence.parts)?, options).map(Some).map_err(refused)
+        }
         Content::Layer(_) => Err(Failure::unsupported("stream: a model without a recurrent layer")),
     })?;
     match (stream, &*model.content) {

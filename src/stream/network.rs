@@ -175,8 +175,7 @@ fn layers(network: &Sequential) -> Result<Vec<StreamLayer<'_>>> {
     let mut out = Vec::new();
     for (name, part) in network.parts() {
         let refused = || {
-            let expected =
-                "recurrent layers, linear layers and activations, one after another; run whole sequences instead";
+            let expected = "recurrent layers, linear layers and activations, one after another";
             Error::value(OP, "network", expected, format!("layer {name:?}"))
         };
         out.push(match part.kind() {

@@ -20,7 +20,8 @@ impl Chain {
     /// # Errors
     /// A text for a layer that does not run sample by sample, and for other widths.
     pub fn new(network: &Network) -> Result<Self> {
-        let stream = network.stream(StreamOptions::default())?;
+        let stream = network.stream(StreamOptions::default());
+        let stream = stream.map_err(|error| Failure::new(format!("does not run sample by sample: {error}")))?;
         match stream.widths() {
             [1, 1] => {}
             [1, width] => return Err(Failure::new(format!("gives {width} values for each sample; expected one"))),

@@ -23,7 +23,7 @@ fn wrong_files_are_refused_with_the_reason_and_the_old_model_plays_on() {
         (models.write("text.json", "guitar"), "text.json"),
         (models.write("empty.onnx", ""), "empty.onnx"),
         (models.with_knob(), "takes 2 values"),
-        (models.with_activation(2, "softmax"), "neither recurrent nor linear"),
+        (models.with_activation(2, "mish"), "one after another"),
         (models.onnx_of_steps(64), "64 values at a time"),
         (models.onnx_without_state(), "not recurrent"),
         (models.folder().to_path_buf(), models.folder().to_str().expect("UTF-8")),

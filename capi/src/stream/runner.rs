@@ -1,6 +1,6 @@
 //! The engine of a stream: a network of layers, or an ONNX graph.
 
-use engine::{NetworkStream, Precision, StreamLayer, StreamOptions};
+use engine::{Error, NetworkStream, Precision, StreamLayer, StreamOptions};
 
 use super::graph::Graph;
 use crate::failure::{Failure, Result};
@@ -8,6 +8,16 @@ use crate::file::Content;
 use crate::model::WgruModel;
 use crate::raw;
 use crate::tensor::Input;
+
+/// A model that does not run frame by frame is valid, but not supported.
+fn refused(error: Error) -> Failure {
+    match error {
+        Error::Value { arg: "network" | "layers" | "bidirectional" | "reverse", .. } => {
+            Failure::unsupported(format!("{error}; run whole sequences instead"))
+        }
+        other => other.into(),
+    }
+}
 
 /// The engine of a stream.
 pub enum Runner {
@@ -25,9 +35,11 @@ impl Runner {
             Content::Recurrent { layer, head } => {
                 let layers = [Some(StreamLayer::Recurrent(layer)), head.as_ref().map(StreamLayer::Linear)];
                 let layers: Vec<StreamLayer> = layers.into_iter().flatten().collect();
-                return Ok(Runner::Network(Box::new(NetworkStream::of_layers(&layers, options)?)));
+                return Ok(Runner::Network(Box::new(NetworkStream::of_layers(&layers, options).map_err(refused)?)));
             }
-            Content::Network(network) => return Ok(Runner::Network(Box::new(network.stream(options)?))),
+            Content::Network(network) => {
+                return Ok(Runner::Network(Box::new(network.stream(options).map_err(refused)?)));
+            }
         };
         if options.batch != 1 {
             let why = "options: batch: expected 1; an ONNX model takes the extents of options.inputs";

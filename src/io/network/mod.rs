@@ -53,7 +53,7 @@ impl Network {
     /// [`Error::Value`] for layers that branch; errors of [`NetworkStream::new`].
     pub fn stream(&self, options: StreamOptions) -> Result<NetworkStream> {
         if self.wiring.is_some() {
-            let expected = "layers one after another; run whole sequences instead";
+            let expected = "layers one after another";
             return Err(Error::value("Network::stream", "network", expected, "layers that branch, or masks"));
         }
         let stream = NetworkStream::new(&self.layers, options)?;
