@@ -11,8 +11,16 @@ const fn work(steps: usize, batch: usize, hidden: usize) -> Work {
     Work { name: "gpu-plans", layers: 1, batch, steps, hidden }
 }
 
-/// The shapes of the estimates. The steps of the first compute almost nothing, so it measures the overhead per step.
-const WORKLOADS: [Work; 4] = [work(256, 1, 16), work(128, 32, 256), work(512, 1, 256), work(128, 64, 512)];
+/// The shapes of the estimates, and small layers. The steps of the first compute almost nothing, so it measures the overhead
+/// per step.
+const WORKLOADS: [Work; 6] = [
+    work(256, 1, 16),
+    work(128, 32, 64),
+    work(128, 32, 128),
+    work(128, 32, 256),
+    work(512, 1, 256),
+    work(128, 64, 512),
+];
 
 /// Prints the median time of each plan, forward in inference and forward with backward, and per step in µs.
 pub fn print(device: &Device, seconds: f64) -> Result<()> {

@@ -2,13 +2,16 @@
 
 use wasm_bindgen::JsValue;
 use wgru::io::onnx::{self, Input};
-use wgru::io::{Model, ModelFile, Network, TensorFile, load_network};
+use wgru::io::{Network, TensorFile, load_network, load_recurrent};
 use wgru::nn::{Kind, Linear, Module, Recurrent, RecurrentConfig};
 use wgru::{Device, Error};
 
 use crate::fault::{Fault, Result};
 use crate::layout;
 use crate::values;
+
+/// Maximum number of names in an error message.
+const MOST_NAMES: usize = 16;
 
 /// What becomes of a file.
 enum Converted {
@@ -20,7 +23,7 @@ enum Converted {
 
 /// Converts a file. With `layer`, only this recurrent layer of it. With `as_graph`, to an ONNX model.
 pub async fn convert(source: &str, bytes: Vec<u8>, layer: Option<&str>, as_graph: bool) -> Result<JsValue> {
-    let (kind, bytes) = match read(source, bytes, layer, as_graph).await? {
+    let (kind, bytes) = match read(source, &bytes, layer, as_graph).await? {
         Converted::Network(bytes) => ("network", bytes),
         Converted::Onnx(bytes) => ("onnx", bytes),
     };
@@ -28,34 +31,35 @@ pub async fn convert(source: &str, bytes: Vec<u8>, layer: Option<&str>, as_graph
     Ok(values::object(&[("kind", kind.into()), ("bytes", bytes.into())]))
 }
 
-async fn read(source: &str, bytes: Vec<u8>, layer: Option<&str>, as_graph: bool) -> Result<Converted> {
+async fn read(source: &str, bytes: &[u8], layer: Option<&str>, as_graph: bool) -> Result<Converted> {
     let device = Device::cpu();
-    let opened = ModelFile::from_bytes(source, bytes)?;
-    let file = match (&opened, layer) {
-        (ModelFile::Weights(file), _) => file,
-        (ModelFile::Onnx { .. }, Some(name)) => {
-            return Err(Fault::value("layer", "none: an ONNX model runs as a whole", name));
-        }
-        (ModelFile::Onnx { bytes, .. }, None) => return Ok(Converted::Onnx(bytes.clone())),
-    };
-    if layer.is_none() {
-        match load_network(&device, file) {
-            Ok(network) if as_graph => return graph(&network).await,
-            Ok(network) => return self::network(&network).await,
+    // Not by `ModelFile`, which would bring the operators of ONNX along.
+    let file = TensorFile::import_bytes(source, bytes)?;
+    let layers = file.layers();
+    let name = match (layer, &layers[..]) {
+        (Some(name), _) => name,
+        (None, layers) => match (load_network(&device, &file), layers) {
+            (Ok(network), _) if as_graph => return graph(&network).await,
+            (Ok(network), _) => return self::network(&network).await,
             // Weights with PyTorch's names: the linear layer after the recurrent ones is found by its name.
-            Err(_) if !as_graph && file.names().any(|name| name.rsplit('.').next() == Some("weight_ih_l0")) => {
-                return Ok(Converted::Network(readable(file)?.to_bytes()?));
+            _ if !as_graph && file.names().any(|name| name.rsplit('.').next() == Some("weight_ih_l0")) => {
+                return Ok(Converted::Network(readable(&file)?.to_bytes()?));
             }
-            Err(_) => {}
-        }
+            (_, [only]) => &only.name,
+            (Err(error), []) => return Err(error.into()),
+            (Err(error), several) => {
+                let names: Vec<&str> = several.iter().take(MOST_NAMES).map(|layer| layer.name.as_str()).collect();
+                return Err(Fault::unsupported(format!(
+                    "{error}; load one of its layers by the option layer: {names:?}"
+                )));
+            }
+        },
+    };
+    let layer = load_recurrent(&device, &file.recurrent(name)?).await?;
+    if as_graph {
+        return graph(&layer).await;
     }
-    match opened.load(&device, layer).await? {
-        Model::Recurrent(layer) if as_graph => graph(&layer).await,
-        Model::Recurrent(layer) => {
-            Ok(Converted::Network(layout::write(&layer, None, "every", false).await?.to_bytes()?))
-        }
-        _ => Err(Fault::unsupported(format!("{source}: no recurrent layer"))),
-    }
+    Ok(Converted::Network(layout::write(&layer, None, "every", false).await?.to_bytes()?))
 }
 
 /// Returns the file without tensors that cannot be read, such as those of optimizers.

@@ -75,7 +75,7 @@ type Head<'a> = (&'a str, usize);
 fn find_head<'a>(file: &'a TensorFile, body: &str) -> Result<Option<Head<'a>>> {
     let unknown = |name: &str| {
         Fault::unsupported(format!(
-            "tensor {name:?} belongs neither to the recurrent layers nor to a single linear layer"
+            "tensor {name:?} belongs neither to the recurrent layers nor to a single linear layer; load one layer by the option layer"
         ))
     };
     let mut head: Option<Head> = None;
