@@ -1,6 +1,6 @@
 // Tests of the panel in which three cells race.
 import { MINUTES, assert, visit } from './page.mjs';
-import { tasks } from './tasks.mjs';
+import { responsive, tasks } from './tasks.mjs';
 
 const CELLS = ['gru', 'lstm', 'rnn'];
 
@@ -62,8 +62,7 @@ export const race = {
     const [answer, sum] = (await seen.text(`#race [data-say=gru]`)).match(/-?\d+\.\d+/g).map(Number);
     assert(Math.abs(answer - sum) < 0.5, `the GRU answers ${answer}, the sum is ${sum}`);
     await seen.calm('a race');
-    assert(task.count > 200 && task.own <= 50, `never unresponsive over 50 ms: ${task.own} of ${task.count} tasks`);
-    return `${verdict} Errors ${CELLS.map((cell) => `${cell} ${Number(all[cell].mse).toPrecision(2)}`).join(', ')}; longest of ${task.count} tasks ${task.own.toFixed(0)} ms of its own, ${task.clock.toFixed(0)} by the clock, ${await seen.longest()} by the long-task observer`;
+    return `${verdict} Errors ${CELLS.map((cell) => `${cell} ${Number(all[cell].mse).toPrecision(2)}`).join(', ')}; ${responsive(task, 200)}, ${await seen.longest()} by the long-task observer`;
   },
 
   /** The same seed gives the same errors, and another seed gives others. */

@@ -1,4 +1,4 @@
-// Runs the tests of `calls.mjs`, and those of Node itself, in Node.  node tests/node.test.mjs [name…]
+// Runs the tests of `calls.mjs`, and those of Node itself, in Node or in Deno.  node tests/node.test.mjs [name…]
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -35,9 +35,10 @@ async function pathsAndFileUrlsAreSources() {
   }
 }
 
+const evaluate = globalThis.Deno ? ['eval'] : ['--input-type=module', '-e'];
 /** Runs `code` as a module in another process, and returns what it prints. */
 const apart = (code) =>
-  execFileSync(process.execPath, ['--input-type=module', '-e', code], { cwd: fileURLToPath(new URL('..', import.meta.url)), timeout: 120_000 }).toString();
+  execFileSync(process.execPath, [...evaluate, code], { cwd: fileURLToPath(new URL('..', import.meta.url)), timeout: 120_000 }).toString();
 
 async function processesEndWithoutFree() {
   const printed = apart(`
