@@ -357,7 +357,7 @@ export async function firstResult() {
 
 export async function disposes() {
   const device = await open({ device: 'cpu' });
-  device[Symbol.dispose ?? Symbol.for('Symbol.dispose')]?.();
+  device[Symbol.dispose ?? Symbol.for('Symbol.dispose')]();
   await rejects('freed', device.create({ input: 1, hidden: 1 }));
 }
 
