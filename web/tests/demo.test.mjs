@@ -279,7 +279,8 @@ async function all(options, named) {
         note = `FAILED ${error.stack}`;
         await context.pages().at(-1)?.screenshot({ path: `${out}/failed-${name}.png`, fullPage: true }).catch(() => {});
       }
-      console.log(`${note?.startsWith('FAILED') ? '' : 'ok     '}${name} (${((performance.now() - began) / 1000).toFixed(1)} s)${note ? `: ${note}` : ''}`);
+      if (note?.startsWith('SKIPPED')) skipped++;
+      console.log(`${/^(FAILED|SKIPPED)/.test(note) ? '' : 'ok     '}${name} (${((performance.now() - began) / 1000).toFixed(1)} s)${note ? `: ${note}` : ''}`);
       await Promise.all(context.pages().filter((page) => !before.includes(page)).map((page) => page.close()));
     }
   } finally {

@@ -25,6 +25,7 @@ const LACKING = {
     relaxedSimd: 'JavaScriptCore has no relaxed SIMD',
     jspi: 'JavaScriptCore has no JSPI',
     transferableStreams: 'WebKit does not transfer streams',
+    roles: 'WebKitGTK has other roles and names for the same elements',
   },
 };
 export const LACKS = LACKING[ENGINE];

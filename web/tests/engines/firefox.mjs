@@ -12,6 +12,8 @@ const PREFS = {
   // WebGPU is off by default on Linux, and its software adapter is on the blocklist.
   'dom.webgpu.enabled': true,
   'gfx.webgpu.ignore-blocklist': true,
+  // As on a phone, scrollbars take no width.
+  'ui.useOverlayScrollbars': 1,
   // Windows in the background run like the one in front.
   'dom.min_background_timeout_value': 4,
   'dom.timeout.enable_budget_timer_throttling': false,

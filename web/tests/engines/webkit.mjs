@@ -143,16 +143,6 @@ export async function webkit() {
         await live.send('POST', `/element/${id}/click`, {});
         await driver.hear();
       },
-      /** Counts the elements below `selector` with this role and accessible name. */
-      async count(selector, role, name) {
-        const candidates = await live.send('POST', '/elements', { using: 'css selector', value: `${selector} :is(button, input, select, [role], output)` });
-        let count = 0;
-        for (const { [ELEMENT]: id } of candidates) {
-          if ((await live.send('GET', `/element/${id}/computedrole`)) !== role) continue;
-          if (name === undefined || (await live.send('GET', `/element/${id}/computedlabel`)) === name) count++;
-        }
-        return count;
-      },
       async press(value) {
         const actions = [{ type: 'keyDown', value }, { type: 'keyUp', value }];
         await live.send('POST', '/actions', { actions: [{ type: 'key', id: 'keyboard', actions }] });
