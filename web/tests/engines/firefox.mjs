@@ -1,11 +1,11 @@
 // Drives Firefox by WebDriver BiDi, which Firefox itself speaks.
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import WebSocket from 'ws';
+import { start } from './child.mjs';
 import { contextOf } from './page.mjs';
 
 const PREFS = {
@@ -69,7 +69,7 @@ export async function firefox({ webgpu }) {
   writeFileSync(join(profile, 'user.js'), Object.entries(prefs).map(([name, value]) => `user_pref("${name}", ${value});\n`).join(''));
   // System access lets the tests collect garbage and change the color scheme.
   const options = ['--headless', '--no-remote', '--profile', profile, '--remote-debugging-port', '0', '--remote-allow-system-access'];
-  const child = spawn(process.env.FIREFOX ?? 'firefox-esr', options, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const { child, end } = start(process.env.FIREFOX ?? 'firefox-esr', options, { stdio: ['ignore', 'ignore', 'pipe'] });
   const drivers = new Map();
   const send = await connect(`${await started(child)}/session`, (method, params) => {
     const context = params.context ?? params.source?.context;
@@ -137,6 +137,7 @@ export async function firefox({ webgpu }) {
     const ended = once(child, 'exit');
     await send('browser.close');
     await ended;
+    end();
     rmSync(profile, { recursive: true, force: true });
   };
   return { context: contextOf(open), close };

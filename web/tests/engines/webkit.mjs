@@ -1,10 +1,10 @@
 // Drives WebKit by WebDriver: WebKitGTK's MiniBrowser, on a virtual display.
-import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { start } from './child.mjs';
 import { contextOf } from './page.mjs';
 
 const FOLDERS = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu', '/usr/libexec', '/usr/lib'];
@@ -39,12 +39,13 @@ async function freePort() {
 
 /** Starts a virtual display, and returns its name. */
 async function display() {
-  const child = spawn('Xvfb', ['-displayfd', '3', '-screen', '0', '1600x1400x24', '-nolisten', 'tcp'], { stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });
+  const options = ['-displayfd', '3', '-screen', '0', '1600x1400x24', '-nolisten', 'tcp'];
+  const { child, end } = start('Xvfb', options, { stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });
   const number = await new Promise((done, failed) => {
     child.on('error', failed);
     child.stdio[3].once('data', (text) => done(String(text).trim()));
   });
-  return { name: `:${number}`, end: () => child.kill() };
+  return { name: `:${number}`, end };
 }
 
 /** Starts the browser. The driver serves one session, so every page has a driver and a browser of its own. */
@@ -53,7 +54,7 @@ async function session(screen, look, folder) {
   writeFileSync(join(folder, 'gtk-3.0', 'settings.ini'), `[Settings]\ngtk-enable-animations=${look.reducedMotion === 'reduce' ? 0 : 1}\n`);
   const port = await freePort();
   const env = { ...process.env, DISPLAY: screen, GDK_BACKEND: 'x11', XDG_CONFIG_HOME: folder, XDG_DATA_HOME: folder, XDG_CACHE_HOME: folder };
-  const child = spawn('WebKitWebDriver', [`--port=${port}`], { stdio: 'ignore', env });
+  const { child, end } = start('WebKitWebDriver', [`--port=${port}`], { stdio: 'ignore', env });
   const failed = new Promise((_, fail) => child.once('error', fail));
   const command = async (method, path, body) => {
     const response = await fetch(`http://127.0.0.1:${port}${path}`, { method, body: body && JSON.stringify(body) });
@@ -80,7 +81,7 @@ async function session(screen, look, folder) {
     send: (method, path, body) => command(method, `/session/${sessionId}${path}`, body),
     end: async () => {
       await command('DELETE', `/session/${sessionId}`);
-      child.kill();
+      end();
     },
   };
 }
