@@ -245,6 +245,8 @@ async function withoutWebgpu(context) {
   assert((await seen.page.getAttribute('#device', 'data-kind')) === 'cpu', 'on the CPU');
   const reason = await seen.text('#device [data-device=reason]');
   await drop(seen, golden);
+  const times = await seen.page.$$eval('#model tbody tr', (all) => all.map((tr) => Number(tr.dataset.number)));
+  assert(times.length === 1 && times[0] > 0, `a run on the CPU is timed: ${times}`);
   assert(/no-adapter|No other device/.test(await seen.text('#model [data-say=parity]')), 'reports that there is no other device');
   await seen.page.check('#device input[value=webgpu]', { force: true });
   await seen.has('#device [data-error]:not(:empty)');
