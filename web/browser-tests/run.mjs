@@ -1,7 +1,7 @@
 // ENGINE=… node run.mjs FOLDER [MODULE…] [--only TEXT] [--cpu]
 //
 // Runs the tests of all modules that `bindgen` wrote to FOLDER, or of the named ones, in a browser. `--only` selects
-// tests whose names include TEXT; `--cpu` leaves out tests named for the GPU. ENGINE selects the browser:
+// tests whose names include TEXT; `--cpu` runs without WebGPU, and leaves out tests named for the GPU. ENGINE selects the browser:
 // ../tests/engines.mjs.
 
 import { readdir } from 'node:fs/promises';
@@ -19,7 +19,7 @@ const missing = named.filter(name => !modules.includes(name));
 if (missing.length || !modules.length) throw new Error(`no module ${missing} in ${folder}, which has: ${modules}`);
 
 const server = await serve({ '/': import.meta.dirname, '/modules/': resolve(folder) });
-const { context, close } = await browser();
+const { context, close } = await browser({ webgpu: !only.cpu });
 
 let [passed, failed, skipped, onWebGpu] = [0, 0, 0, 0];
 try {

@@ -144,10 +144,12 @@ const tests = {
     await seen.has('#live [data-error]:not(:empty)');
     assert((await seen.text('#live [data-error]')).startsWith('unsupported:'), 'the code for a missing sensor');
     await seen.page.evaluate(() => {
+      // WebKitGTK has no such events.
+      globalThis.DeviceMotionEvent ??= Event;
       let at = 0;
       setInterval(() => {
         const accelerationIncludingGravity = { x: Math.sin(at++ / 9), y: 0, z: 9.8 + Math.cos(at / 5) + Math.sin(at * at) / 20 };
-        dispatchEvent(new DeviceMotionEvent('devicemotion', { accelerationIncludingGravity }));
+        dispatchEvent(Object.assign(new Event('devicemotion'), { accelerationIncludingGravity }));
       }, 5);
     });
     await seen.press('live', 'start');
