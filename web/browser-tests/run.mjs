@@ -1,8 +1,8 @@
 // ENGINE=… node run.mjs FOLDER [MODULE…] [--only TEXT] [--cpu]
 //
 // Runs the tests of all modules that `bindgen` wrote to FOLDER, or of the named ones, in a browser. `--only` selects
-// tests whose names include TEXT; `--cpu` runs without WebGPU, and leaves out tests named for the GPU. ENGINE selects the browser:
-// ../tests/engines.mjs.
+// tests whose names include TEXT; `--cpu` runs without WebGPU, and leaves out tests named for the GPU. ENGINE selects
+// the browser: ../tests/engines.mjs.
 
 import { readdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
