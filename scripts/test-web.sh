@@ -5,14 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export CHROMIUM="${CHROMIUM:-$(command -v chromium || echo /usr/bin/chromium)}"
-if [ ! -x "$CHROMIUM" ]; then
-    if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
-        apt-get update -qq && apt-get install -y -qq chromium
-    else
-        echo "no browser at $CHROMIUM; on Debian: sudo apt-get install chromium"
-        exit 1
-    fi
-fi
+./scripts/require.sh "$CHROMIUM" chromium
 rustup target add wasm32-unknown-unknown 2>/dev/null
 (cd web && cargo fmt --all --check)
 (cd web && cargo clippy --locked -p bindgen -p test-macro -- -D warnings)
@@ -23,6 +16,7 @@ done
 ./scripts/build-web.sh --test
 cd web
 node tests/node.test.mjs
+node tests/engines.test.mjs
 node tests/package.test.mjs
 node tests/bundlers.test.mjs
 node tests/demo-math.test.mjs

@@ -4,10 +4,10 @@
 #   ./scripts/test.sh quick     formatting, lints, and the library's tests on the CPU: 3 minutes once it is built
 #   ./scripts/test.sh           also examples, other platforms, and the npm package in Chromium: 20 minutes on two cores
 #   ./scripts/test.sh ci        also the tests of kernels and streams as wasm in Chromium
-#   ./scripts/test.sh full      also all tests of the library as wasm, also with fewer SIMD instructions, what compilers
-#                               of GPU drivers make of the kernels, the report page, the C interface, the Python
-#                               package, the functions for DataFusion, the desktop application and the audio plug-in:
-#                               more than two hours
+#   ./scripts/test.sh full      also all tests of the library as wasm, also with fewer SIMD instructions, the npm package
+#                               in Firefox, WebKit and Deno, what compilers of GPU drivers make of the kernels, the
+#                               report page, the C interface, the Python package, the functions for DataFusion, the
+#                               desktop application and the audio plug-in: more than two hours
 #   WGRU_REQUIRE_GPU=1 …        a missing adapter is a failure, as in CI
 #   WGRU_DATA=FOLDER …          also runs the forecast on FOLDER/forecast/ETTh1.csv, the models in FOLDER/models, and
 #                               the ONNX tests in FOLDER/suites
@@ -192,6 +192,8 @@ if [ "$tier" = full ]; then
         --target-dir "${CARGO_TARGET_DIR:-target}/unoptimized"
     step 'the lab without a GPU'
     scripts/gpu-lab.sh
+    step 'the npm package in Firefox, WebKit and Deno'
+    scripts/test-engines.sh --built
     step 'the C interface'
     scripts/test-capi.sh
     step 'the Python package'

@@ -1,14 +1,23 @@
-// The page that hosts the tests: calls the exported tests of a module one by one, and reports their results.
+// The page that hosts the tests: calls the exported tests of a module one by one.
 
 // Imports of the modules.
 
 let wake = () => {}, woken = false;
 
-// A test waits by suspending its call. This needs exports to be called through `WebAssembly.promising`, below.
-export const suspend = new WebAssembly.Suspending(async () => {
+// A test waits by suspending its call. This needs exports to be called through `WebAssembly.promising`, and a browser
+// with JavaScript Promise Integration (JSPI). Without it, tests that wait are skipped.
+const hasJspi = 'Suspending' in WebAssembly;
+let waits;
+async function resumed() {
   if (!woken) await new Promise(done => wake = done);
   woken = false;
-});
+}
+function giveUp() {
+  waits = true;
+  throw new Error('waits, which needs JSPI');
+}
+export const suspend = hasJspi ? new WebAssembly.Suspending(resumed) : giveUp;
+const callable = hasJspi ? WebAssembly.promising : f => f;
 
 export function resume() {
   woken = true;
@@ -43,41 +52,39 @@ export async function adapter() {
   return [vendor, architecture, device, description].filter(part => part).join(' ');
 }
 
-let instances = 0;
+let instances = 0, name, module;
 
 // The glue module holds the state of its instance, so a new instance needs a new copy of the glue.
-async function instantiate(name, module) {
+async function instantiate() {
   const glue = await import(`./modules/${name}.js?${instances++}`);
   wasm = await glue.default({ module_or_path: module });
 }
 
-const onGpu = /(^|[:_])gpu($|[:_])/;
+// Loads a module, and returns the titles of its tests.
+export async function load(named) {
+  name = named;
+  module = await WebAssembly.compileStreaming(fetch(`modules/${name}_bg.wasm`));
+  await instantiate();
+  return Object.keys(wasm).filter(e => e.startsWith('test ')).map(e => e.slice(5)).sort();
+}
 
-async function run(name, module, title) {
+export const onGpu = title => /(^|[:_])gpu($|[:_])/.test(title.split(' panics ')[0]);
+
+// Runs one test of the module.
+export async function run(title) {
   const [test, expected] = title.split(' panics ');
   const before = { ...counts }, start = performance.now();
   let error;
   message = undefined;
-  woken = false;
+  waits = woken = false;
   try {
-    await WebAssembly.promising(wasm[`test ${title}`])();
+    await callable(wasm[`test ${title}`])();
     if (expected !== undefined) error = `did not panic with ${expected}`;
-    else if (onGpu.test(test) && counts.opened === before.opened) error = 'opened no WebGPU device';
+    else if (onGpu(title) && counts.opened === before.opened) error = 'opened no WebGPU device';
   } catch (trap) {
-    if (expected === undefined || !message?.includes(expected)) error = message ?? String(trap.stack);
+    if (expected === undefined || !message?.includes(expected)) error = message ?? `${trap}\n${trap.stack}`;
     // The state of a module that trapped is undefined: replace it.
-    await instantiate(name, module);
+    await instantiate();
   }
-  return { test, error, ms: performance.now() - start, submitted: counts.submitted - before.submitted };
-}
-
-// Runs the tests of module `name` whose names include `only.only`, and passes each result to `report`. `only.cpu`
-// leaves out the tests named for the GPU.
-export async function runAll(name, only, report) {
-  const module = await WebAssembly.compileStreaming(fetch(`modules/${name}_bg.wasm`));
-  await instantiate(name, module);
-  const titles = Object.keys(wasm).filter(e => e.startsWith('test ')).map(e => e.slice(5)).sort();
-  for (const title of titles) {
-    if (title.includes(only.only) && !(only.cpu && onGpu.test(title))) await report(await run(name, module, title));
-  }
+  return { test, error, waits, ms: performance.now() - start, submitted: counts.submitted - before.submitted };
 }

@@ -2,7 +2,7 @@
 import { open } from '../dist/js/index.js';
 import { device, persist } from './device.js';
 import { trained } from './forecast.js';
-import { described, droppable, duration, facts, figure, median, noise, panel } from './ui.js';
+import { described, droppable, duration, facts, figure, noise, panel } from './ui.js';
 
 const ui = panel('model');
 const called = { webgpu: 'WebGPU', cpu: 'CPU' };
@@ -40,16 +40,16 @@ async function run({ onnx, of }, values) {
   return { output, state };
 }
 
-/** Measures runs for half a second: at least 3, at most 200. */
+/**
+ * Measures runs for half a second: at least 3, at most 200. The clock of some browsers counts whole milliseconds, so the
+ * time of a run is the mean.
+ */
 async function measure(loaded, values) {
   const outputs = await run(loaded, values);
-  const times = [];
-  for (const began = performance.now(); times.length < 3 || (performance.now() - began < 500 && times.length < 200); ) {
-    const from = performance.now();
-    await run(loaded, values);
-    times.push(performance.now() - from);
-  }
-  return { outputs, times };
+  const began = performance.now();
+  let [runs, took] = [0, 0];
+  for (; runs < 3 || (took < 500 && runs < 200); took = performance.now() - began, runs++) await run(loaded, values);
+  return { outputs, runs, time: took / runs };
 }
 
 /** Returns the largest difference between two results, and the largest value for comparison. */
@@ -118,9 +118,8 @@ async function compare() {
         ui.say('progress', `Running on ${where}…`);
         const result = await measure(loaded, values);
         results.push(result);
-        const time = median(result.times);
         const name = one.info.name === where ? where : `${where}: ${one.info.name}`;
-        row([name, `${duration(time)} of ${result.times.length}`, embedded(loaded)], one.info.kind).dataset.number = time;
+        row([name, `${duration(result.time)} of ${result.runs}`, embedded(loaded)], one.info.kind).dataset.number = result.time;
         ui.root.querySelector('table').hidden = false;
       } finally {
         loaded.of.free();

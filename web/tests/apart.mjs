@@ -14,5 +14,12 @@ async function attempt() {
   }
 }
 
+/** Whether the policy forbids what `use` does. */
+const forbids = async (use) => use().then(() => false, () => true);
+
 const first = await attempt();
-parent.postMessage({ ...first, again: (await attempt()).code }, '*');
+const forbidden = {
+  eval: await forbids(async () => eval('1')),
+  compile: await forbids(async () => WebAssembly.compile(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]))),
+};
+parent.postMessage({ ...first, again: (await attempt()).code, forbidden }, '*');

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { browser, serve } from './serve.mjs';
+import { browser } from './engines.mjs';
+import { serve } from './serve.mjs';
 import { assert } from './support.mjs';
 
 const web = fileURLToPath(new URL('..', import.meta.url));

@@ -1,6 +1,7 @@
 // Tests of the panel in which three cells race.
+import { LACKS } from './engines.mjs';
 import { MINUTES, assert, visit } from './page.mjs';
-import { tasks } from './tasks.mjs';
+import { responsive, tasks } from './tasks.mjs';
 
 const CELLS = ['gru', 'lstm', 'rnn'];
 
@@ -62,8 +63,7 @@ export const race = {
     const [answer, sum] = (await seen.text(`#race [data-say=gru]`)).match(/-?\d+\.\d+/g).map(Number);
     assert(Math.abs(answer - sum) < 0.5, `the GRU answers ${answer}, the sum is ${sum}`);
     await seen.calm('a race');
-    assert(task.count > 200 && task.own <= 50, `never unresponsive over 50 ms: ${task.own} of ${task.count} tasks`);
-    return `${verdict} Errors ${CELLS.map((cell) => `${cell} ${Number(all[cell].mse).toPrecision(2)}`).join(', ')}; longest of ${task.count} tasks ${task.own.toFixed(0)} ms of its own, ${task.clock.toFixed(0)} by the clock, ${await seen.longest()} by the long-task observer`;
+    return `${verdict} Errors ${CELLS.map((cell) => `${cell} ${Number(all[cell].mse).toPrecision(2)}`).join(', ')}; ${responsive(task, 200)}, ${await seen.longest()} by the long-task observer`;
   },
 
   /** The same seed gives the same errors, and another seed gives others. */
@@ -133,9 +133,11 @@ export const race = {
     const seen = await open(context);
     const { page } = seen;
     const panel = page.locator('#race');
-    for (const [role, name] of [['combobox', 'Steps'], ['radio', 'Equal units'], ['spinbutton', 'Seed'], ['button', 'Start'], ['button', 'Stop'], ['button', 'Another sequence']])
-      assert((await panel.getByRole(role, { name, exact: true }).count()) === 1, `a ${role} named ${name}`);
-    assert((await panel.getByRole('status').count()) === 1, 'one place for announcements');
+    if (!('roles' in LACKS)) {
+      for (const [role, name] of [['combobox', 'Steps'], ['radio', 'Equal units'], ['spinbutton', 'Seed'], ['button', 'Start'], ['button', 'Stop'], ['button', 'Another sequence']])
+        assert((await panel.getByRole(role, { name, exact: true }).count()) === 1, `a ${role} named ${name}`);
+      assert((await panel.getByRole('status').count()) === 1, 'one place for announcements');
+    }
     await page.focus('#race [data-control=steps]');
     const order = [];
     for (let i = 0; i < 6; i++) {
@@ -153,6 +155,7 @@ export const race = {
     await page.keyboard.press('ArrowRight');
     await page.waitForFunction(() => document.querySelector('#race tr[data-cell=rnn]')?.dataset.units > 32);
     await seen.calm('the race by keyboard');
+    return LACKS.roles && `roles not checked: ${LACKS.roles}`;
   },
 
   /** With reduced motion, the heat maps change only when the race pauses. */

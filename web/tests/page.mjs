@@ -40,9 +40,10 @@ export async function visit(context, device, { colorScheme = 'light', reducedMot
   const press = (panel, name) => page.click(`#${panel} [data-control="${name}"]`);
   const said = (panel, what) =>
     page.waitForFunction(([id, t]) => document.querySelector(`#${id} [data-say="progress"]`).textContent.includes(t), [panel, what]);
-  /** Counts the colors on a canvas; an empty one has one. */
+  /** Counts the colors on a canvas; an empty one has one. Charts are drawn in the next frame. */
   const drawn = (panel, chart) =>
-    page.$eval(`#${panel} [data-chart="${chart}"]`, (canvas) => {
+    page.$eval(`#${panel} [data-chart="${chart}"]`, async (canvas) => {
+      for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
       const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
       return new Set(new Uint32Array(data.buffer)).size;
     });
@@ -51,6 +52,6 @@ export async function visit(context, device, { colorScheme = 'light', reducedMot
     const shown = await page.$$eval('[data-error]', (all) => all.map((e) => e.textContent).filter(Boolean));
     assert(!shown.length, `${what}: no errors shown, not ${shown}`);
   };
-  const longest = () => page.evaluate(() => Math.max(0, ...window.tasks));
+  const longest = () => page.evaluate(() => (PerformanceObserver.supportedEntryTypes.includes('longtask') ? Math.max(0, ...window.tasks) : 'unmeasured'));
   return { page, errors, has, text, number, press, said, drawn, calm, longest };
 }

@@ -2,7 +2,8 @@
 // saves it to FILE.json.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { browser, serve } from './serve.mjs';
+import { browser } from './engines.mjs';
+import { serve } from './serve.mjs';
 
 const web = fileURLToPath(new URL('..', import.meta.url));
 mkdirSync(`${web}out`, { recursive: true });

@@ -1,10 +1,9 @@
-// A file server on 127.0.0.1, and a headless Chromium with WebGPU on its software adapter.
+// A file server on 127.0.0.1.
 import { createServer } from 'node:http';
 import { readFile } from 'node:fs/promises';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { extname, join, normalize } from 'node:path';
-import { chromium } from 'playwright-core';
+import { ENGINE } from './engines.mjs';
+import { RECORDER } from './engines/webkit.mjs';
 
 const TYPES = {
   '.html': 'text/html; charset=utf-8',
@@ -15,6 +14,12 @@ const TYPES = {
   '.svg': 'image/svg+xml',
   '.wasm': 'application/wasm',
 };
+
+/** Returns the text of a file as `request` gets it. WebKit's pages record their own errors. */
+function textFor({ headers }, type, body) {
+  const isPage = type.startsWith('text/html') && (headers['sec-fetch-dest'] ?? 'document') === 'document';
+  return ENGINE === 'webkit' && isPage ? Buffer.from(String(body).replace(/^(<!doctype html>)?/i, `$1${RECORDER}`)) : body;
+}
 
 /**
  * Serves folders by URL prefix, the longest first: `{'/': 'demo', '/dist/': 'dist'}`. `answer` may handle a request
@@ -28,8 +33,10 @@ export async function serve(folders, port = 0, answer = async () => false) {
     const prefix = prefixes.find((p) => path.startsWith(p));
     const file = join(folders[prefix] ?? '.', path.slice((prefix ?? '').length));
     try {
-      const body = await readFile(path.endsWith('/') ? join(file, 'index.html') : file);
-      response.writeHead(200, { 'content-length': body.length, 'content-type': TYPES[extname(path.endsWith('/') ? 'index.html' : file)] ?? 'application/octet-stream' });
+      const found = path.endsWith('/') ? join(file, 'index.html') : file;
+      const type = TYPES[extname(found)] ?? 'application/octet-stream';
+      const body = textFor(request, type, await readFile(found));
+      response.writeHead(200, { 'content-length': body.length, 'content-type': type });
       response.end(body);
     } catch {
       response.writeHead(404).end();
@@ -37,22 +44,4 @@ export async function serve(folders, port = 0, answer = async () => false) {
   });
   await new Promise((ready) => server.listen(port, '127.0.0.1', ready));
   return { url: `http://127.0.0.1:${server.address().port}/`, close: () => server.close() };
-}
-
-/** Starts a browser with a new profile. `webgpu: false` disables WebGPU. */
-export async function browser({ webgpu = true } = {}) {
-  const profile = mkdtempSync(join(tmpdir(), 'wgru-browser-'));
-  const quiet = ['--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
-  const gpu = webgpu ? ['--enable-unsafe-webgpu'] : ['--disable-features=WebGPU', '--disable-gpu'];
-  const context = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    headless: true,
-    chromiumSandbox: false,
-    args: ['--headless', '--no-sandbox', '--js-flags=--expose-gc', ...quiet, ...gpu],
-  });
-  const close = async () => {
-    await context.close();
-    rmSync(profile, { recursive: true, force: true });
-  };
-  return { context, close };
 }

@@ -11,8 +11,11 @@ const SIMD = [1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 1
 const RELAXED = [1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2, 253, 15, 253, 128, 2, 11];
 const runs = (code: number[]) => WebAssembly.validate(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, ...code]));
 
+/** Returns whether this browser has the instructions of a build. */
+export const supports = (build: Build): boolean => build === 'plain' || runs(build === 'simd' ? SIMD : RELAXED);
+
 /** Returns the best build that this browser supports. */
-export const best = (): Build => (runs(RELAXED) ? 'relaxed' : runs(SIMD) ? 'simd' : 'plain');
+export const best = (): Build => (supports('relaxed') ? 'relaxed' : supports('simd') ? 'simd' : 'plain');
 
 const compiled = new Map<string, Promise<WebAssembly.Module>>();
 

@@ -1,4 +1,4 @@
-import { best, compile } from './assets.js';
+import { best, compile, supports } from './assets.js';
 import { callback, copied, expect, flag, named, nothing, signalOf } from './check.js';
 import { WgruError, abortable, asError, fail, isFatal } from './errors.js';
 import { Freeable } from './freeable.js';
@@ -65,6 +65,7 @@ export async function openDevice<D extends Device>(Opened: new (setup: Setup) =>
   expect('worker', worker, 'true or false', (given) => typeof given === 'boolean');
   expect('workers', workers, 'a whole number from 1 to 16', (n) => Number.isInteger(n) && n >= 1 && n <= 16);
   expect('build', build, 'relaxed, simd or plain', (given) => Object.keys(kit.places).includes(given));
+  if (!supports(build)) fail('unsupported', `build: this browser lacks instructions of the build ${build}: leave it to the package, or take ${best()}`);
   for (const [name, at] of Object.entries({ wasmUrl, workerUrl }))
     expect(name, at, 'a URL or a function', () => at === undefined || typeof at === 'string' || at instanceof URL || typeof at === 'function');
   signalOf(signal);

@@ -93,7 +93,7 @@ export function asError(error: unknown): WgruError {
     // A panic has its own code. An `unreachable` without one is a failed allocation.
     return as(/unreachable|memory|allocation/i.test(message) ? 'out-of-memory' : 'panic');
   }
-  if (error instanceof WebAssembly.CompileError && /policy/i.test(message)) return as('blocked', `${POLICY}: ${message}`);
+  if (error instanceof WebAssembly.CompileError && /policy|CSP/i.test(message)) return as('blocked', `${POLICY}: ${message}`);
   // The module was replaced after a fault of another device in this thread.
   if (/stale object/.test(message)) return as('panic');
   return as('internal');

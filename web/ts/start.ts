@@ -33,7 +33,8 @@ export async function startWorker(kit: Kit, at: AssetUrl | undefined): Promise<W
     return given ? new Worker(given, options) : kit.worker();
   } catch (cause) {
     const { message } = asError(cause);
-    const ways = "give open({ workerUrl }), serve the package from the page's own origin, or call open({ worker: false })";
+    const policy = "let the Content-Security-Policy allow worker-src 'self' (blob:, if the package is on another origin)";
+    const ways = `${policy}, give open({ workerUrl }), serve the package from the page's own origin, or call open({ worker: false })`;
     throw new WgruError('blocked', `the worker could not be started: ${ways}: ${message}`, { cause });
   }
 }
