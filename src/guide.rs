@@ -17,7 +17,7 @@
 #![doc = include_str!("../docs/guide/README.md")]
 
 /// Declares a page: the file `docs/guide/NAME.md`, after the definition of its picture. `scripts/guide-pictures.sh`
-/// writes the definition.
+/// writes the definition. A failed test is reported in `NAME.svg.md` instead, with a line number that is one too high.
 macro_rules! page {
     ($name:ident, $needs:meta, $features:literal) => {
         #[cfg_attr($needs, doc = include_str!(concat!("../docs/guide/", stringify!($name), ".svg.md")))]
