@@ -8,6 +8,6 @@ set -euo pipefail
 cd "$(dirname "$0")/../docs/guide"
 
 for picture in *.svg; do
-    content=$(sed -e 's/^ *//' -e 's/%/%25/g' -e 's/#/%23/g' -e 's/</%3C/g' -e 's/>/%3E/g' "$picture" | tr '\n' ' ')
+    content=$(sed -e 's/^ *//' -e 's/%/%25/g' -e 's/#/%23/g' -e 's/&/%26/g' -e 's/</%3C/g' -e 's/>/%3E/g' "$picture" | tr '\n' ' ')
     printf '[picture]: <data:image/svg+xml,%s>\n' "${content% }" > "$picture.md"
 done

@@ -88,7 +88,7 @@ mod tests {
     /// As `scripts/guide-pictures.sh` writes it.
     fn definition(picture: &str) -> String {
         let lines: Vec<&str> = picture.lines().map(|line| line.trim_start_matches(' ')).collect();
-        let escaped = [("%", "%25"), ("#", "%23"), ("<", "%3C"), (">", "%3E")]
+        let escaped = [("%", "%25"), ("#", "%23"), ("&", "%26"), ("<", "%3C"), (">", "%3E")]
             .into_iter()
             .fold(lines.join(" "), |text, (from, to)| text.replace(from, to));
         format!("[picture]: <data:image/svg+xml,{escaped}>\n")
