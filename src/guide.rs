@@ -112,12 +112,13 @@ mod tests {
     #[test]
     fn the_index_lists_every_page() {
         let index = include_str!("../docs/guide/README.md");
-        let listed: Vec<&str> =
-            index.lines().filter_map(|line| line.strip_prefix("| [`")?.split_once("`] |")).map(|(name, _)| name).collect();
-        let (pages, unique): (BTreeSet<String>, BTreeSet<String>) = (
-            pages().into_iter().map(|(name, _)| name).collect(),
-            listed.iter().map(|name| name.to_string()).collect(),
-        );
+        let listed: Vec<&str> = index
+            .lines()
+            .filter_map(|line| line.strip_prefix("| [`")?.split_once("`] |"))
+            .map(|(name, _)| name)
+            .collect();
+        let (pages, unique): (BTreeSet<String>, BTreeSet<String>) =
+            (pages().into_iter().map(|(name, _)| name).collect(), listed.iter().map(|name| name.to_string()).collect());
         assert_eq!((&unique, listed.len()), (&pages, pages.len()));
         let declared: BTreeSet<String> = include_str!("guide.rs")
             .lines()
