@@ -72,7 +72,7 @@ mod tests {
         for (name, page) in pages() {
             let parts: Vec<&str> = page.split("The same in PyTorch").collect();
             for pair in parts.windows(2) {
-                let listing = |part: &'_ str, fence: &str| {
+                let listing = |part: &str, fence: &str| {
                     part.rsplit(fence).next().and_then(|rest| rest.split("```").next()).map(lines)
                 };
                 let ours = listing(pair[0], "```rust\n").expect("a program");
