@@ -17,7 +17,7 @@ fn on_cpu(op: &'static str, device: &Device) -> Error {
 impl Device {
     /// Adopts a device of the host application. The host's error handlers and device-lost callback stay in place. Work
     /// is paced; see [`Pacing`]. [`requirements`](crate::requirements) returns the features and limits to request the
-    /// device with. The guide `docs/embedding.md` shows complete programs.
+    /// device with. [`guide::embedding`](crate::guide::embedding) has complete programs.
     ///
     /// Futures of this device complete when the host polls the device or submits to it. If the host does neither for a
     /// while, a thread of this device polls.

@@ -1,3 +1,4 @@
+//! [guide]: mod@guide
 #![doc = include_str!("../README.md")]
 
 mod autograd;
