@@ -174,7 +174,12 @@ impl Device {
             match Gpu::new(&GpuOptions::default()).await {
                 Ok(gpu) if forced => Ok(Self::from_gpu(gpu, "requested by the environment variables".into())),
                 Ok(gpu) if gpu.report().is_software() => {
-                    because(&format!("the only adapter, {}, computes on the CPU too, and slower", gpu.report().name))
+                    let name = match &*gpu.report().name {
+                        // Browsers hide it.
+                        "" => String::new(),
+                        name => format!(", {name},"),
+                    };
+                    because(&format!("the only adapter{name} computes on the CPU too, and slower"))
                 }
                 Ok(gpu) => Ok(Self::from_gpu(gpu, "the best adapter".into())),
                 Err(Error::NoAdapter(why)) if !forced => because(&format!("no adapter: {why}")),

@@ -196,7 +196,8 @@ pub(super) async fn best(wanted: Option<&str>) -> Result<wgpu::Adapter> {
             true => "the browser has none",
             false => "on Debian, mesa-vulkan-drivers provides a software adapter",
         };
-        Error::NoAdapter(format!("none{filter} among {names:?}; {hint}"))
+        let among = if names.is_empty() { String::new() } else { format!(" among {names:?}") };
+        Error::NoAdapter(format!("none{filter}{among}; {hint}"))
     })
 }
 

@@ -89,7 +89,7 @@ fn damaged_states_change_nothing_and_missing_models_are_kept_by_name() {
     playing.errors();
     playing.play(&[vec![0.0; 48_000]], 4096, &[]);
     let tone = signal(4096, 3);
-    let got = playing.play(&[tone.clone()], 64, &[]);
+    let got = playing.play(std::slice::from_ref(&tone), 64, &[]);
     // NaN fails, too.
     assert!(got[0].len() == tone.len() && got[0].iter().zip(&tone).all(|(a, b)| (a - b).abs() <= 1e-6));
 }
