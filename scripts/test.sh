@@ -6,8 +6,8 @@
 #   ./scripts/test.sh ci        also the tests of kernels and streams as wasm in Chromium
 #   ./scripts/test.sh full      also all tests of the library as wasm, also with fewer SIMD instructions, what compilers
 #                               of GPU drivers make of the kernels, the report page, the C interface, the Python
-#                               package, the functions for DataFusion, the desktop application and the audio plug-in:
-#                               more than two hours
+#                               package, the functions for DataFusion, the desktop application, the audio plug-in,
+#                               models of the thread pool and 30 seconds of each fuzz target: more than two hours
 #   WGRU_REQUIRE_GPU=1 …        a missing adapter is a failure, as in CI
 #   WGRU_DATA=FOLDER …          also runs the forecast on FOLDER/forecast/ETTh1.csv, the models in FOLDER/models, and
 #                               the ONNX tests in FOLDER/suites
@@ -202,6 +202,10 @@ if [ "$tier" = full ]; then
     scripts/test-desktop.sh
     step 'the audio plug-in'
     scripts/test-plugin.sh
+    step 'models of the thread pool'
+    scripts/proof.sh loom
+    step 'fuzz targets'
+    scripts/proof.sh fuzz 30
 fi
 
 step 'size of the tree'
