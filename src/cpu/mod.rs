@@ -21,6 +21,7 @@ mod simd;
 mod small;
 mod step;
 mod sweep;
+mod sync;
 mod thread_pool;
 
 use std::any::{Any, TypeId};

@@ -5,14 +5,15 @@
 //! waits for a worker that has not begun: it takes the share back and runs it itself.
 #![allow(unsafe_code, reason = "other threads run closures that borrow from the caller")]
 
-use std::cell::UnsafeCell;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::share_tuner::{Backoff, ShareTuner, TRIED};
+use super::sync::{
+    AtomicBool, AtomicU32, AtomicUsize, Builder, Instant, JoinHandle, POLLS, UnsafeCell, park_timeout, spin_loop,
+};
 
 /// How long a worker spins after its last share.
 const SPIN: Duration = Duration::from_micros(500);
@@ -117,7 +118,8 @@ impl Slot {
             }
             let mut end = End(&self.state, FAILED);
             // SAFETY: while the state is TAKEN, the share belongs to this thread, and the caller waits for `end`.
-            if let Some((task, range)) = unsafe { (*self.share.get()).take() } {
+            let share = self.share.with_mut(|share| unsafe { (*share).take() });
+            if let Some((task, range)) = share {
                 task(range);
             }
             end.1 = DONE;
@@ -132,16 +134,16 @@ impl Slot {
             let mut last = Instant::now();
             self.asleep.store(false, Ordering::Relaxed);
             while last.elapsed() < SPIN {
-                for _ in 0..256 {
+                for _ in 0..POLLS {
                     if self.serve() {
                         last = Instant::now();
                     }
-                    std::hint::spin_loop();
+                    spin_loop();
                 }
             }
             self.asleep.store(true, Ordering::SeqCst);
             loop {
-                std::thread::park_timeout(SLEEP);
+                park_timeout(SLEEP);
                 let offers = self.offers.load(Ordering::Relaxed);
                 let busy = offers.wrapping_sub(seen) >= BUSY;
                 seen = offers;
@@ -264,7 +266,7 @@ impl Workers {
                 share: UnsafeCell::new(None),
             });
             let theirs = slot.clone();
-            let Ok(thread) = std::thread::Builder::new().name("wgru".into()).spawn(move || theirs.stand_by()) else {
+            let Ok(thread) = Builder::new().name("wgru".into()).spawn(move || theirs.stand_by()) else {
                 break;
             };
             workers.slots.push(slot);
@@ -319,7 +321,7 @@ impl Lease<'_> {
         let mut open = InFlight { slots: &self.workers.slots[..self.threads - 1], task, failed: false };
         for (i, slot) in open.slots.iter().enumerate() {
             // SAFETY: the state is FREE, as every caller leaves it, so the worker does not access the share.
-            unsafe { *slot.share.get() = Some((task_of_helpers, end(i)..end(i + 1))) };
+            slot.share.with_mut(|share| unsafe { *share = Some((task_of_helpers, end(i)..end(i + 1))) });
             // Needs no atomic addition: only the holder of the lease writes it.
             slot.offers.store(slot.offers.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
             slot.state.store(OFFERED, Ordering::Release);
@@ -357,7 +359,7 @@ impl InFlight<'_> {
     fn wait(&mut self) {
         for slot in self.slots {
             while slot.state.load(Ordering::Acquire) == TAKEN {
-                std::hint::spin_loop();
+                spin_loop();
             }
             self.failed |= slot.state.load(Ordering::Relaxed) == FAILED;
             slot.state.store(FREE, Ordering::Relaxed);
@@ -373,7 +375,7 @@ fn take_back(slot: &Slot) -> Option<Range<usize>> {
     }
     slot.state.compare_exchange(OFFERED, FREE, Ordering::Acquire, Ordering::Relaxed).ok()?;
     // SAFETY: the state is FREE again, so the share belongs to the caller.
-    unsafe { (*slot.share.get()).take() }.map(|(_, range)| range)
+    slot.share.with_mut(|share| unsafe { (*share).take() }).map(|(_, range)| range)
 }
 
 impl Drop for InFlight<'_> {
@@ -441,6 +443,25 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn woken_worker_takes_a_part_while_the_caller_works() {
+        let pool = ThreadPool::new(2);
+        for _ in 0..20 {
+            // Long enough for the worker to fall asleep.
+            std::thread::sleep(4 * SPIN);
+            let begun = AtomicUsize::new(0);
+            pool.over(2, |_| {
+                begun.fetch_add(1, Ordering::Relaxed);
+                // Neither part ends before the other has begun.
+                let start = Instant::now();
+                while begun.load(Ordering::Relaxed) < 2 {
+                    assert!(start.elapsed() < Duration::from_secs(60), "the wake-up was lost");
+                    std::thread::yield_now();
+                }
+            });
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@
 mod allocator;
 #[path = "../common/mod.rs"]
 mod common;
+mod corpus;
 mod deep;
 mod mutate;
 mod readers;
@@ -236,10 +237,7 @@ fn files_of_any_kind_survive_damage() {
 
 #[test]
 fn tunings_survive_damage() {
-    let text = r#"{ "wgru_tuning": 1, "adapters": {
-        "a card": { "product 64 128 256 across split": "outer 4", "gru 256 32 any": "chain" },
-        "another": { "gru 64 1 fused": "whole", "product 1 8 64 mixed whole": "rows 1" } } }"#;
-    hold("tuning", &[Seed::new("tuning.json", text.into())], readers::tuning, None);
+    hold("tuning", &[Seed::new("tuning.json", seeds::TUNING.into())], readers::tuning, None);
 }
 
 #[test]

@@ -14,6 +14,11 @@ const SMALL: usize = 100_000;
 /// Larger files are left out.
 const LARGEST: usize = 12_000_000;
 
+/// Measured choices, as JSON.
+pub const TUNING: &str = r#"{ "wgru_tuning": 1, "adapters": {
+    "a card": { "product 64 128 256 across split": "outer 4", "gru 256 32 any": "chain" },
+    "another": { "gru 64 1 fused": "whole", "product 1 8 64 mixed whole": "rows 1" } } }"#;
+
 pub struct Seed {
     pub name: String,
     pub bytes: Vec<u8>,

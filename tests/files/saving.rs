@@ -83,7 +83,9 @@ fn a_save_that_is_killed_leaves_the_old_file_or_the_new_one() {
     let path = folder.path().join("model.safetensors");
     file_of(0).save(&path).expect("saved");
     let (mut left, mut moved) = (0, 0);
-    for round in 0..200u64 {
+    // `scripts/proof.sh soak` kills more.
+    let rounds: u64 = if std::env::var("WGRU_SOAK").as_deref() == Ok("1") { 1000 } else { 200 };
+    for round in 0..rounds {
         let mut process = this("forever", &path).spawn().expect("a process");
         // Killed at some point from before the first save to a few saves later.
         std::thread::sleep(Duration::from_micros(2_000 + round * 7_919 % 40_000));
@@ -97,7 +99,7 @@ fn a_save_that_is_killed_leaves_the_old_file_or_the_new_one() {
         assert!(leftovers <= 1, "round {round}: {:?}", names(folder.path()));
         left += leftovers;
     }
-    println!("of 200 kills {left} left a temporary file, {moved} a newer file");
+    println!("of {rounds} kills {left} left a temporary file, {moved} a newer file");
     assert!(left > 0 && moved > 0, "no kill hit a save, or every kill hit the first: the test has no effect");
     file_of(1).save(&path).expect("saved");
     assert_eq!(names(folder.path()), ["model.safetensors"]);
@@ -312,4 +314,36 @@ fn a_folder_that_cannot_be_written_keeps_the_old_file() {
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("set");
     assert_eq!(fs::read(&path).expect("read"), b"old");
     assert_eq!(names(folder.path()), ["file"]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn full_and_read_only_disks_keep_the_old_file() {
+    let run = |program: &str, args: &[&OsStr]| {
+        Command::new(program).args(args).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    };
+    let disk = folder();
+    let mount = |options: &str| {
+        let words = ["-t", "tmpfs", "-o", options, "none"].map(OsStr::new);
+        run("mount", &[&words[..], &[disk.path().as_os_str()]].concat())
+    };
+    if !mount("size=64k") {
+        return eprintln!("SKIPPED: only root can mount a disk");
+    }
+    let path = disk.path().join("file");
+    // A panic in between would leave the disk mounted.
+    let outcome = std::panic::catch_unwind(|| {
+        let old = vec![1; 40_000];
+        write_atomically(&path, &old).expect("saved");
+        let full = write_atomically(&path, &[2; 40_000]).expect_err("full");
+        assert!(fs::read(&path).expect("read") == old && names(disk.path()) == ["file"], "{full}");
+        assert!(mount("remount,ro"), "not remounted");
+        let read_only = write_atomically(&path, b"3").expect_err("read-only");
+        assert!(fs::read(&path).expect("read") == old && names(disk.path()) == ["file"], "{read_only}");
+        [full, read_only]
+    });
+    assert!(run("umount", &[disk.path().as_os_str()]), "still mounted");
+    let [full, read_only] = outcome.expect("no panic");
+    assert!(matches!(&full, Error::Io { .. }) && full.to_string().contains("os error 28"), "{full}");
+    assert!(matches!(&read_only, Error::Io { .. }) && read_only.to_string().contains("os error 30"), "{read_only}");
 }
