@@ -47,7 +47,7 @@ check() {
     [ "$(pkg-config --modversion wgru)" = "$(sed -n 's/^version = "\(.*\)"/\1/p' "$manifest")" ]
     # shellcheck disable=SC2046
     cc capi/examples/stream.c $(pkg-config --cflags --libs wgru) -lm -o "$prefix/shared"
-    readelf -d "$prefix/shared" | grep -q 'NEEDED.*libwgru\.so\.0\.1' || { echo 'no soname'; exit 1; }
+    readelf -d "$prefix/shared" | grep -q 'NEEDED.*libwgru\.so\.0\.2' || { echo 'no soname'; exit 1; }
     LD_LIBRARY_PATH=$(pkg-config --variable=libdir wgru) "$prefix/shared" tests/readers/import/proteus.json
     # shellcheck disable=SC2046
     c++ -std=c++17 capi/examples/sequence.cpp \
