@@ -1,7 +1,7 @@
 // The microphone of the panel `denoise`: draws it and the denoised sound, and plays that if wanted.
 import { microphone, missing } from './denoise-microphone.js';
 import { KINDS, RATE } from './denoisers.js';
-import { Levels, loudness } from './levels.js';
+import { Levels, energy, loudness } from './levels.js';
 import { Spectrogram } from './spectrogram.js';
 import { duration, figure } from './ui.js';
 
@@ -10,8 +10,8 @@ const SHAPE = { hop: 128, pool: 2 };
 const COLUMNS = innerWidth < 640 ? 250 : 500;
 const RANGE = [-100, -30];
 const SECONDS = (COLUMNS * SHAPE.hop * SHAPE.pool) / RATE;
-/** Messages of the worklet in a measurement: half a second. */
-const MEASURED = 8;
+/** Seconds of a measurement. */
+const MEASURED = 0.5;
 
 let ui, pictures;
 /** The model that the microphone would use, or `null`. */
@@ -37,18 +37,23 @@ export function offer(model) {
 /** Returns the function that draws and measures what the worklet sends. */
 function meter() {
   const levels = { before: new Levels(SHAPE), after: new Levels(SHAPE) };
-  const sums = { before: 0, after: 0, busy: 0, count: 0 };
+  let sums = { before: 0, after: 0, busy: 0, samples: 0 };
   return ({ delay, busy, ...sounds }) => {
     if (delay !== undefined) return ui.put('live-delay', delay, duration((1000 * delay) / RATE));
     for (const [name, samples] of Object.entries(sounds)) {
       pictures[name].push(levels[name].push(samples));
-      sums[name] += loudness(samples) / MEASURED;
+      sums[name] += energy(samples);
     }
-    sums.busy += busy / 1000 / (MEASURED * (sounds.before.length / RATE));
-    if (++sums.count < MEASURED) return;
-    for (const name of ['before', 'after']) ui.put(`live-${name}`, sums[name], `${sums[name].toFixed(0)} dB`);
-    ui.put('live-factor', sums.busy, figure(sums.busy));
-    Object.assign(sums, { before: 0, after: 0, busy: 0, count: 0 });
+    sums.busy += busy / 1000;
+    sums.samples += sounds.before.length;
+    if (sums.samples < MEASURED * RATE) return;
+    for (const name of ['before', 'after']) {
+      const level = loudness(sums[name] / sums.samples);
+      ui.put(`live-${name}`, level, `${level.toFixed(0)} dB`);
+    }
+    const factor = (sums.busy * RATE) / sums.samples;
+    ui.put('live-factor', factor, figure(factor));
+    sums = { before: 0, after: 0, busy: 0, samples: 0 };
   };
 }
 

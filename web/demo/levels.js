@@ -71,9 +71,8 @@ export function layout(length, most = 800) {
   return { hop, pool, columns: Math.max(1, Math.ceil(length / hop / pool)) };
 }
 
-/** Level of samples in decibels: their RMS, where a full-scale square wave has 0 dB. */
-export function loudness(samples) {
-  let energy = 0;
-  for (const v of samples) energy += v * v;
-  return Math.max(SILENCE, 10 * Math.log10(energy / samples.length));
-}
+/** Sum of the squares of samples. */
+export const energy = (samples) => samples.reduce((sum, v) => sum + v * v, 0);
+
+/** Level in decibels of a sound with this mean square: a full-scale square wave has 0 dB. */
+export const loudness = (square) => Math.max(SILENCE, 10 * Math.log10(square));

@@ -7,14 +7,17 @@ const SCALE = ['card', 'accent', 'ink'];
 const SHADES = 256;
 const reduced = matchMedia('(prefers-reduced-motion: reduce)');
 
-/** Returns the color of every shade, as bytes. */
+/** Returns the color of every shade, as pixels of an image. */
 function shades(colors) {
   const stops = SCALE.map((name) => [1, 3, 5].map((at) => parseInt(colors[name].slice(at, at + 2), 16)));
-  return Array.from({ length: SHADES }, (_, shade) => {
-    const place = (shade / (SHADES - 1)) * (stops.length - 1);
+  const bytes = Uint8ClampedArray.from({ length: 4 * SHADES }, (_, i) => {
+    const channel = i % 4;
+    if (channel === 3) return 255;
+    const place = (Math.floor(i / 4) / (SHADES - 1)) * (stops.length - 1);
     const from = Math.min(stops.length - 2, Math.floor(place));
-    return stops[from].map((low, c) => low + (stops[from + 1][c] - low) * (place - from));
+    return stops[from][channel] + (stops[from + 1][channel] - stops[from][channel]) * (place - from);
   });
+  return new Uint32Array(bytes.buffer);
 }
 
 /**
@@ -23,6 +26,7 @@ function shades(colors) {
  */
 export class Spectrogram {
   #stage = document.createElement('canvas');
+  #brush = this.#stage.getContext('2d');
   #levels = new Float32Array(0);
   #columns = 1;
   #count = 0;
@@ -60,20 +64,27 @@ export class Spectrogram {
 
   /** Paints the columns that were added since the last time. */
   #paint() {
-    const brush = this.#stage.getContext('2d');
-    const image = brush.createImageData(1, ROWS);
-    const [low, high] = this.#range;
-    for (let c = Math.max(this.#painted, this.#count - this.#columns); c < this.#count; c++) {
-      const place = c % this.#columns;
-      for (let row = 0; row < ROWS; row++) {
-        const share = (this.#levels[place * ROWS + row] - low) / (high - low);
-        const color = this.#shades[Math.round((SHADES - 1) * Math.min(1, Math.max(0, share)))];
-        const at = 4 * (ROWS - 1 - row);
-        [image.data[at], image.data[at + 1], image.data[at + 2], image.data[at + 3]] = [color[0], color[1], color[2], 255];
-      }
-      brush.putImageData(image, place, 0);
+    const [columns, count] = [this.#columns, this.#count];
+    for (let from = Math.max(this.#painted, count - columns); from < count; ) {
+      const place = from % columns;
+      const width = Math.min(count - from, columns - place);
+      this.#brush.putImageData(this.#image(place, width), place, 0);
+      from += width;
     }
-    this.#painted = this.#count;
+    this.#painted = count;
+  }
+
+  /** Returns the picture of `width` columns from `place`. */
+  #image(place, width) {
+    const image = this.#brush.createImageData(width, ROWS);
+    const pixels = new Uint32Array(image.data.buffer);
+    const [low, high] = this.#range;
+    for (let c = 0; c < width; c++)
+      for (let row = 0; row < ROWS; row++) {
+        const share = (this.#levels[(place + c) * ROWS + row] - low) / (high - low);
+        pixels[(ROWS - 1 - row) * width + c] = this.#shades[Math.round((SHADES - 1) * Math.min(1, Math.max(0, share)))];
+      }
+    return image;
   }
 
   #draw(context, width, height, colors) {

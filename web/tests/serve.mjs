@@ -39,8 +39,8 @@ export async function serve(folders, port = 0, answer = async () => false) {
   return { url: `http://127.0.0.1:${server.address().port}/`, close: () => server.close() };
 }
 
-/** Starts a browser with a new profile. `webgpu: false` disables WebGPU. */
-export async function browser({ webgpu = true } = {}) {
+/** Starts a browser with a new profile. `webgpu: false` disables WebGPU; `args` are more arguments. */
+export async function browser({ webgpu = true, args = [] } = {}) {
   const profile = mkdtempSync(join(tmpdir(), 'wgru-browser-'));
   const quiet = ['--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
   const gpu = webgpu ? ['--enable-unsafe-webgpu'] : ['--disable-features=WebGPU', '--disable-gpu'];
@@ -48,7 +48,7 @@ export async function browser({ webgpu = true } = {}) {
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     headless: true,
     chromiumSandbox: false,
-    args: ['--headless', '--no-sandbox', '--js-flags=--expose-gc', ...quiet, ...gpu],
+    args: ['--headless', '--no-sandbox', '--js-flags=--expose-gc', ...quiet, ...gpu, ...args],
   });
   const close = async () => {
     await context.close();
