@@ -38,8 +38,7 @@ export function offer(model) {
 function meter() {
   const levels = { before: new Levels(SHAPE), after: new Levels(SHAPE) };
   let sums = { before: 0, after: 0, busy: 0, samples: 0 };
-  return ({ delay, busy, ...sounds }) => {
-    if (delay !== undefined) return ui.put('live-delay', delay, duration((1000 * delay) / RATE));
+  return ({ busy, ...sounds }) => {
     for (const [name, samples] of Object.entries(sounds)) {
       pictures[name].push(levels[name].push(samples));
       sums[name] += energy(samples);
@@ -49,7 +48,7 @@ function meter() {
     if (sums.samples < MEASURED * RATE) return;
     for (const name of ['before', 'after']) {
       const level = loudness(sums[name] / sums.samples);
-      ui.put(`live-${name}`, level, `${level.toFixed(0)} dB`);
+      ui.put(`live-${name}`, level, `${level.toFixed(0).replace('-', '−')} dB`);
     }
     const factor = (sums.busy * RATE) / sums.samples;
     ui.put('live-factor', factor, figure(factor));
@@ -74,6 +73,7 @@ async function listen() {
     for (const picture of Object.values(pictures)) picture.clear({ columns: COLUMNS, seconds: SECONDS, range: RANGE });
     ui.part('live').hidden = false;
     listening.play(ui.control('play').checked);
+    ui.put('live-delay', listening.delay, duration((1000 * listening.delay) / RATE));
     ui.say('progress', `Listening with ${KINDS[offered.kind].title}.`);
   });
   if (!started) {

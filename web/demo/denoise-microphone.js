@@ -4,7 +4,10 @@ import { RATE } from './denoisers.js';
 /** Samples in a block of an audio worklet. */
 export const BLOCK = 128;
 
-/** Creates the node that denoises in `context`. Its port sends `{delay}`, `{before, after, busy}` and `{error}`. */
+/**
+ * Creates the node that denoises in `context`. Its port sends `{ delay }` or `{ error }`, and
+ * then `{ before, after, busy }`: the sounds, and the time that they took in milliseconds.
+ */
 export async function denoiseNode(context, model) {
   await context.audioWorklet.addModule(new URL('./denoise-worklet.js', import.meta.url));
   return new AudioWorkletNode(context, 'denoise', {
@@ -15,7 +18,9 @@ export async function denoiseNode(context, model) {
   });
 }
 
-const refused = (message) => Object.assign(new Error(message), { code: 'unsupported' });
+const coded = ({ code, message }) => Object.assign(new Error(message), { code });
+const refused = (message) => coded({ code: 'unsupported', message });
+const broken = () => refused('the audio worklet failed');
 
 /** Explains why there is no microphone, or returns `null` if there may be one. */
 export async function missing() {
@@ -36,9 +41,16 @@ async function listen() {
   }
 }
 
+/** Waits for the first message of a node. Returns its delay in samples. */
+const ready = (node) =>
+  new Promise((done, failed) => {
+    node.port.onmessage = ({ data: { error, delay } }) => (error ? failed(coded(error)) : done(delay));
+    node.onprocessorerror = () => failed(broken());
+  });
+
 /**
- * Starts the microphone. `heard(message)` receives the messages of the node, and `ended(error)` is called if the
- * microphone or the node ends by itself. Returns functions: `play(on)` plays the result or not, `stop()` ends.
+ * Starts the microphone. `heard` receives the sounds that the worklet sends, and `ended` an error if the microphone or the
+ * worklet ends by itself. Returns the `delay` in samples, and functions: `play(on)` plays the result or not, and `stop()`.
  */
 export async function microphone(model, { heard, ended }) {
   const sound = await listen();
@@ -57,19 +69,19 @@ export async function microphone(model, { heard, ended }) {
     context = new AudioContext({ sampleRate: RATE });
     const node = await denoiseNode(context, model);
     const gain = new GainNode(context, { gain: 0 });
-    node.port.onmessage = ({ data }) => (data.error ? fail(data.error) : context && heard(data));
-    node.onprocessorerror = () => fail(refused('the audio worklet failed'));
-    sound.getTracks().forEach((track) => (track.onended = () => fail(refused('the microphone was disconnected'))));
     let source;
     try {
       source = context.createMediaStreamSource(sound);
     } catch (error) {
       throw refused(`this browser does not resample a microphone to ${RATE / 1000} kHz: ${error.message}`);
     }
-    // The context processes nodes on the way to its destination.
+    // The context processes only nodes that lead to its destination.
     source.connect(node).connect(gain).connect(context.destination);
-    await context.resume();
-    return { stop, play: (on) => (gain.gain.value = on ? 1 : 0) };
+    const [delay] = await Promise.all([ready(node), context.resume()]);
+    node.port.onmessage = ({ data }) => context && heard(data);
+    node.onprocessorerror = () => fail(broken());
+    sound.getTracks().forEach((track) => (track.onended = () => fail(refused('the microphone was disconnected'))));
+    return { delay, stop, play: (on) => (gain.gain.value = on ? 1 : 0) };
   } catch (error) {
     stop();
     throw error;

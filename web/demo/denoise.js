@@ -130,7 +130,7 @@ async function run() {
     const { wav, busy, delay } = result;
     const factor = busy / 1000 / recording.seconds;
     play(after, wav);
-    ui.put('factor', factor, `${figure(factor)} (${figure(1 / factor)} × as fast as the sound)`);
+    ui.put('factor', factor, `${figure(factor)} (${figure(1 / factor)} × real time)`);
     ui.put('delay', delay, duration((1000 * delay) / RATE));
     const link = ui.control('download');
     [link.href, link.download, link.hidden] = [after.player.src, `${recording.name.replace(/\.[^.]*$/, '')}-${model.kind}.wav`, false];

@@ -8,9 +8,11 @@ import { masked, onnx, rising, scaled } from './tiny-onnx.mjs';
 
 const RATE = 16_000;
 const BINS = [1, 257, 1, 2];
-const random = (length, size = 0.3) => Float32Array.from({ length }, noise(4), 0).map((v) => size * v);
+const random = (length, size = 0.3) => Float32Array.from({ length }, noise(4)).map((v) => size * v);
 const wav = (name, samples) => ({ name, mimeType: 'audio/wav', buffer: Buffer.from(encoded(samples, RATE)) });
 const model = (name, buffer) => ({ name, mimeType: 'application/octet-stream', buffer });
+/** A model whose output has another size than its input. */
+const unlike = onnx({ inputs: { x: BINS }, outputs: { y: [1] }, constants: { one: 1, two: 2 }, nodes: [['Add', ['one', 'two'], 'y']] });
 /** Reads the samples of a WAV file with a header of 44 bytes. */
 const samplesOf = (file) => Float32Array.from({ length: (file.length - 44) / 2 }, (_, i) => file.readInt16LE(44 + 2 * i) / 32768);
 const farthest = (a, b) => {
@@ -201,10 +203,10 @@ export const denoise = {
     const dtln = await seen.denoised();
     const worst = farthest(dtln.samples, samplesOf(wav('', samples).buffer).map((v) => v / 2));
     assert(dtln.name === 'noise-dtln.wav' && worst <= 1.6 / 32768, `${dtln.name}: ${worst}`);
-    // Both halves at once replace a model of another kind.
-    await seen.read('model', model('gain.onnx', masked(['batch', 1, 161].map((e) => e || 1).with(0, 1), 0.25)), 'nsnet2 (gain.onnx).');
+    await seen.read('model', model('gain.onnx', masked([1, 1, 161], 0.25)), 'nsnet2 (gain.onnx).');
     const quarter = await seen.denoised();
     assert(farthest(quarter.samples, samplesOf(wav('', samples).buffer).map((v) => v / 4)) <= 1.6 / 32768, 'a quarter');
+    // Both halves at once, in any order.
     await seen.read('model', [model('b.onnx', scaled([1, 1, 512], 0.25)), model('a.onnx', masked([1, 1, 257], 1))], 'DTLN (a.onnx and b.onnx).');
     await seen.calm('model files');
   },
@@ -230,7 +232,7 @@ export const denoise = {
       ['model', model('text.onnx', Buffer.from('nothing')), 'format: text.onnx:', ''],
       ['recording', { name: 'words.txt', mimeType: 'text/plain', buffer: Buffer.from('words') }, 'format: words.txt:', 'WAV'],
       ['recording', wav('long.wav', new Float32Array(10.1 * 60 * RATE)), 'value: long.wav:', '10 minutes'],
-      ['model', model('unlike.onnx', onnx({ inputs: { x: BINS }, outputs: { y: [1] }, constants: { one: 1, two: 2 }, nodes: [['Add', ['one', 'two'], 'y']] })), '', ''],
+      ['model', model('unlike.onnx', unlike), '', ''],
     ]) {
       await seen.give(kind, file);
       await seen.said('denoise', code ? `${file.name} was not read.` : 'Ready.');
@@ -313,6 +315,55 @@ export const denoise = {
     return notes.join(', ');
   },
 
+  /** A running spectrogram moves to the left; with reduced motion, it is overwritten from the left. */
+  async denoiseSpectrogram(context) {
+    for (const [reducedMotion, want] of [['no-preference', [2, 3, 4, 5]], ['reduce', [4, 5, 2, 3]]]) {
+      const seen = await open(context, { reducedMotion });
+      // Six columns on a canvas of four: each has a level of its own, and thus a color.
+      const got = await seen.page.evaluate(async () => {
+        const [{ Spectrogram }, { ROWS }] = await Promise.all([import('/demo/spectrogram.js'), import('/demo/levels.js')]);
+        const canvas = Object.assign(document.createElement('canvas'), { height: 120 });
+        document.body.replaceChildren(canvas);
+        const picture = new Spectrogram(canvas, { top: 8, running: true });
+        picture.clear({ columns: 4, seconds: 1, range: [0, 6] });
+        const colors = [];
+        const frame = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        const pixel = (share, y = 0.5) => canvas.getContext('2d').getImageData(44 + (canvas.width - 48) * share, y * canvas.height, 1, 1).data.join();
+        for (let column = 0; column < 6; column++) {
+          // The upper half of the frequencies is silent.
+          picture.push(Float32Array.from({ length: ROWS }, (_, row) => (row < ROWS / 2 ? column : 0)));
+          if (column < 4) {
+            await frame();
+            colors.push(pixel(column / 4 + 0.125, 0.7));
+          }
+        }
+        await frame();
+        const at = [0, 1, 2, 3].map((i) => pixel(i / 4 + 0.125, 0.7));
+        return { known: colors, at, above: new Set([0, 1, 2, 3].map((i) => pixel(i / 4 + 0.125, 0.3))).size };
+      });
+      assert(new Set(got.known).size === 4 && new Set(got.at).size === 4 && got.above === 1, `colors by level, low frequencies below: ${JSON.stringify(got)}`);
+      const place = (column) => got.at.indexOf(got.known[column]);
+      assert([2, 3].every((column) => place(column) === want.indexOf(column)), `${reducedMotion}: ${JSON.stringify(got)}`);
+      assert([4, 5].every((column) => !got.known.includes(got.at[want.indexOf(column)])), `${reducedMotion}: new columns`);
+    }
+  },
+
+  /** Takes screenshots in the dark scheme and at the size of a phone. */
+  async denoisePictures(context) {
+    for (const [name, look] of [['dark', { colorScheme: 'dark' }], ['phone', { width: 360, height: 780 }]]) {
+      const seen = await open(context, look);
+      const sweep = random(4 * RATE, 0.01).map((v, i) => v + 0.3 * Math.sin(2 * Math.PI * 900 * (i / RATE) ** 2));
+      await seen.read('recording', wav('a rather long name of a recording from somewhere.wav', sweep), '4 s.');
+      await seen.read('model', model('half.onnx', scaled(BINS, 0.5)), 'half.onnx');
+      await seen.denoised();
+      await seen.painted();
+      const wide = await seen.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert(wide <= 0, `${name}: ${wide} px are cut off at the right`);
+      await seen.page.locator('#denoise').screenshot({ path: `${out}/denoise-${name}.png` });
+      await seen.calm(name);
+    }
+  },
+
   /** Without a microphone, the panel says so. */
   async denoiseNoMicrophone(context) {
     const seen = await open(context);
@@ -382,5 +433,16 @@ export async function denoiseMicrophone(context) {
   await seen.said('denoise', 'The microphone stopped.');
   assert(!(await seen.disabled('listen')) && (await seen.disabled('mute')), 'it can be started again');
   await seen.calm('the microphone');
+
+  const error = () => seen.text('#denoise [data-error]');
+  await seen.read('model', model('unlike.onnx', unlike), 'unlike.onnx');
+  await seen.press('denoise', 'listen');
+  await seen.said('denoise', 'The microphone did not start.');
+  assert((await error()).startsWith('shape: the first output') && !(await seen.disabled('listen')), `an error in the worklet: ${await error()}`);
+  await page.evaluate(() => (navigator.mediaDevices.getUserMedia = async () => Promise.reject(new DOMException('no', 'NotAllowedError'))));
+  await seen.press('denoise', 'listen');
+  await seen.said('denoise', 'The microphone did not start.');
+  await page.waitForFunction(() => document.querySelector('#denoise [data-error]').textContent.startsWith('unsupported: access to the microphone was denied'));
+  assert(!(await seen.disabled('listen')) && !seen.errors.length, `it can be tried again: ${seen.errors}`);
   return `${before.toFixed(1)} dB and ${after.toFixed(1)} dB`;
 }
