@@ -41,7 +41,7 @@ export function painter(canvas, draw) {
 }
 
 /** Returns round numbers that divide `[low, high]` into about four parts. */
-function ticks(low, high) {
+export function ticks(low, high) {
   const rough = (high - low) / 4 || 1;
   const ten = 10 ** Math.floor(Math.log10(rough));
   const step = ten * [1, 2, 5, 10].find((m) => ten * m >= rough);

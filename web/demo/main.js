@@ -1,4 +1,5 @@
-// The page: a device, and five panels that compute on it.
+// The page: a device, and six panels that compute on it.
+import * as denoise from './denoise.js';
 import * as device from './device.js';
 import * as forecast from './forecast.js';
 import * as gates from './gates.js';
@@ -7,6 +8,7 @@ import * as model from './model.js';
 import * as race from './race.js';
 
 live.start();
+denoise.start();
 model.start();
 gates.start();
 race.start();

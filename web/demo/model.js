@@ -1,4 +1,4 @@
-// Panel 5: runs a model from the user on WebGPU and on the CPU.
+// Panel 6: runs a model from the user on WebGPU and on the CPU.
 import { open } from '../dist/js/index.js';
 import { device, persist } from './device.js';
 import { trained } from './forecast.js';

@@ -51,23 +51,35 @@ export function figure(number) {
 /** Formats milliseconds. */
 export const duration = (ms) => (ms < 1 ? `${figure(ms * 1000)} µs` : ms < 1000 ? `${figure(ms)} ms` : `${figure(ms / 1000)} s`);
 
-/** Calls `take` with the file that is dropped on `label` or chosen in it. */
-export function droppable(label, take) {
+/** Calls `take` with the files that are chosen in `label`. */
+export function choosable(label, take) {
   const input = label.querySelector('input');
   input.addEventListener('change', () => {
-    if (input.files[0]) take(input.files[0]);
+    const files = [...input.files];
     input.value = '';
+    take(files);
   });
+}
+
+/** Calls `take` with the files that are dropped on `area`. */
+export function drops(area, take) {
   const over = (on) => (event) => {
     event.preventDefault();
-    label.classList.toggle('over', on);
+    area.classList.toggle('over', on);
   };
-  label.addEventListener('dragover', over(true));
-  label.addEventListener('dragleave', over(false));
-  label.addEventListener('drop', (event) => {
+  area.addEventListener('dragover', over(true));
+  area.addEventListener('dragleave', over(false));
+  area.addEventListener('drop', (event) => {
     over(false)(event);
-    if (event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
+    take([...event.dataTransfer.files]);
   });
+}
+
+/** Calls `take` with the file that is dropped on `label` or chosen in it. */
+export function droppable(label, take) {
+  const first = ([file]) => file && take(file);
+  choosable(label, first);
+  drops(label, first);
 }
 
 /** Fills a `dl` with names and texts. */

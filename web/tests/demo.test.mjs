@@ -3,6 +3,7 @@
 import { readdirSync } from 'node:fs';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { denoise, denoiseMicrophone, withMicrophone } from './demo-denoise.mjs';
 import { forecast } from './demo-forecast.mjs';
 import { race } from './demo-race.mjs';
 import { LACKS, NAME, browser } from './engines.mjs';
@@ -20,6 +21,7 @@ async function drop({ page, said }, path) {
 const golden = fileURLToPath(new URL('../../tests/golden/torch_gru.safetensors', import.meta.url));
 
 const tests = {
+  ...denoise,
   ...forecast,
   ...race,
 
@@ -293,6 +295,7 @@ async function all(options, named) {
 }
 await all({}, tests);
 await all({ webgpu: false }, { withoutWebgpu });
+await all({ args: withMicrophone }, { denoiseMicrophone });
 server.close();
 if (skipped) console.log(`${skipped} skipped`);
 if (failed) {

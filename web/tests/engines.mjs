@@ -5,15 +5,16 @@ if (!(ENGINE in NAMES)) throw new Error(`ENGINE=${ENGINE}: expected ${Object.key
 /** Name of the selected engine. */
 export const NAME = NAMES[ENGINE];
 
-/** Starts the selected browser with a new profile. `webgpu: false` disables WebGPU. */
-export async function browser({ webgpu = true } = {}) {
+/** Starts the selected browser with a new profile. `webgpu: false` disables WebGPU; `args` are more arguments, for Chromium. */
+export async function browser({ webgpu = true, args = [] } = {}) {
   const module = await import(`./engines/${ENGINE}.mjs`);
-  return module[ENGINE]({ webgpu });
+  return module[ENGINE]({ webgpu, args });
 }
 
 const ONLY_CHROMIUM = {
   tracing: 'only Chromium reports how long each task took',
   gpuCrash: 'only Chromium can be told to end its GPU process',
+  files: 'only the driver of Chromium chooses several files and collects downloads',
 };
 /** What each engine lacks, of `features.mjs` and of what the tests control, with the reason that skipped tests show. */
 const LACKING = {

@@ -14,4 +14,15 @@ export const NEEDS = {
   // demo.test.mjs
   parity: 'webgpu',
   lost: 'gpuCrash',
+  denoise: 'files',
+  denoiseModelFiles: 'files',
+  denoiseFiles: 'files',
+  denoiseCancel: 'files',
+  denoiseKeyboard: 'files',
+  denoiseWorklet: 'files',
+  denoiseSpectrogram: 'files',
+  denoisePictures: 'files',
+  denoiseNoMicrophone: 'files',
+  denoisePublished: 'files',
+  denoiseMicrophone: 'files',
 };

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium as playwright } from 'playwright-core';
 
-export async function chromium({ webgpu }) {
+export async function chromium({ webgpu, args = [] }) {
   const profile = mkdtempSync(join(tmpdir(), 'wgru-browser-'));
   const quiet = ['--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
   const gpu = webgpu ? ['--enable-unsafe-webgpu'] : ['--disable-features=WebGPU', '--disable-gpu'];
@@ -12,7 +12,7 @@ export async function chromium({ webgpu }) {
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     headless: true,
     chromiumSandbox: false,
-    args: ['--headless', '--no-sandbox', '--js-flags=--expose-gc', ...quiet, ...gpu],
+    args: ['--headless', '--no-sandbox', '--js-flags=--expose-gc', ...quiet, ...gpu, ...args],
   });
   const close = async () => {
     await context.close();
