@@ -9,7 +9,7 @@ export CHROMIUM="${CHROMIUM:-$(command -v chromium || echo /usr/bin/chromium)}"
 rustup target add wasm32-unknown-unknown 2>/dev/null
 (cd web && cargo fmt --all --check)
 (cd web && cargo clippy --locked -p bindgen -p test-macro -- -D warnings)
-for features in train networks onnx; do
+for features in train networks onnx import; do
     (cd web && cargo clippy --locked --lib --target wasm32-unknown-unknown --no-default-features --features $features -- -D warnings)
 done
 (cd web && cargo clippy --locked -p report --target wasm32-unknown-unknown -- -D warnings)
@@ -20,5 +20,6 @@ node tests/engines.test.mjs
 node tests/package.test.mjs
 node tests/bundlers.test.mjs
 node tests/demo-math.test.mjs
+node tests/demo-sound.test.mjs
 node tests/demo.test.mjs
 node tests/npm.test.mjs
