@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use common::fill;
@@ -17,6 +18,12 @@ use wgru::{Device, Rng, Stream, StreamOptions, Tensor};
 
 /// Most bytes that the process may grow from a tenth of a run to its end.
 const GROWTH: usize = 1 << 20;
+
+/// Waits for the other tests of this process: all of its memory is measured.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Returns the part of `full` to run.
 fn count(full: u64) -> u64 {
@@ -53,6 +60,7 @@ fn bits(model: &dyn Module) -> Vec<u32> {
 
 #[test]
 fn a_billion_steps_of_a_stream_keep_memory_flat_and_do_not_drift() {
+    let _alone = alone();
     const FRAMES: usize = 1000;
     let device = Device::cpu();
     let layer = RecurrentConfig::gru(1, 8).build(&device, &mut Rng::new(1)).expect("gru");
@@ -73,6 +81,7 @@ fn a_billion_steps_of_a_stream_keep_memory_flat_and_do_not_drift() {
 
 #[test]
 fn models_loaded_and_dropped_keep_memory_flat() {
+    let _alone = alone();
     let device = Device::cpu();
     let layer = RecurrentConfig::gru(3, 5).build(&device, &mut Rng::new(1)).expect("gru");
     let bytes = pollster::block_on(recurrent_to_file(&layer)).and_then(|file| file.to_bytes()).expect("bytes");
@@ -94,6 +103,7 @@ fn models_loaded_and_dropped_keep_memory_flat() {
 
 #[test]
 fn training_restarts_keep_memory_flat_and_lose_nothing() {
+    let _alone = alone();
     let device = Device::cpu();
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("run.safetensors");
@@ -131,6 +141,7 @@ on_every_backend![eight_threads_get_the_bits_of_one];
 
 /// Each thread runs a layer that all share, and trains one of its own.
 fn eight_threads_get_the_bits_of_one(device: &Device) {
+    let _alone = alone();
     let layer = RecurrentConfig::lstm(5, 40).build(device, &mut Rng::new(1)).expect("lstm");
     let work = |seed: u32| {
         let x = Tensor::from_slice(device, &fill(seed, 6 * 9 * 5, 1.0), &[6, 9, 5]).expect("x");

@@ -391,11 +391,16 @@ mod tests {
     use super::super::share_tuner::ALONE;
     use super::*;
 
+    /// Fewer rounds under Miri, which is a thousand times slower.
+    fn rounds(usual: usize) -> usize {
+        if cfg!(miri) { 20 } else { usual }
+    }
+
     #[test]
     fn every_part_runs_exactly_once() {
         for threads in [1, 2, 3, 5] {
             let pool = ThreadPool::new(threads);
-            for round in 0..2000 {
+            for round in 0..rounds(2000) {
                 let parts = round % 9;
                 let counts: Vec<AtomicUsize> = (0..parts).map(|_| AtomicUsize::new(0)).collect();
                 share_alike(&pool, parts, &|range| range.for_each(|i| _ = counts[i].fetch_add(1, Ordering::Relaxed)));
@@ -412,6 +417,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "depends on the time that a share takes")]
     fn backoff_runs_all_parts_on_the_caller_until_it_ends() {
         let pool = ThreadPool::new(2);
         pool.backoff.note(true);
@@ -435,7 +441,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {
-                    for _ in 0..5000 {
+                    for _ in 0..rounds(5000) {
                         let sum = AtomicUsize::new(0);
                         share_alike(&pool, 8, &|range| _ = sum.fetch_add(range.sum::<usize>(), Ordering::Relaxed));
                         assert_eq!(sum.into_inner(), 28);
