@@ -26,5 +26,6 @@ node tests/node.test.mjs
 node tests/package.test.mjs
 node tests/bundlers.test.mjs
 node tests/demo-math.test.mjs
+node tests/demo-sound.test.mjs
 node tests/demo.test.mjs
 node tests/npm.test.mjs
