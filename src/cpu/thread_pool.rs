@@ -147,7 +147,9 @@ impl Slot {
                 let offers = self.offers.load(Ordering::Relaxed);
                 let busy = offers.wrapping_sub(seen) >= BUSY;
                 seen = offers;
-                if busy || self.closed.load(Ordering::Relaxed) {
+                // The caller may have been interrupted between waking this worker and offering the share.
+                let is_offered = self.state.load(Ordering::Relaxed) == OFFERED;
+                if busy || is_offered || self.closed.load(Ordering::Relaxed) {
                     break;
                 }
             }

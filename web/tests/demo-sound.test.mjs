@@ -161,7 +161,7 @@ test('models are recognized by the extents of their first input', () => {
     [['batch_size', 'frames', 161], 'nsnet2', 0],
   ])
     assert.deepEqual(recognized(info(dims)), { kind, place }, dims.join());
-  for (const dims of [[1, 1, 256], [2, 1, 257], [257], [1, 257, 2], null]) assert.equal(recognized(info(dims)), null, String(dims));
+  for (const dims of [[1, 1, 256], [2, 1, 257], [1, 1, 257, 1], [257], [1, 257, 2], null]) assert.equal(recognized(info(dims)), null, String(dims));
   assert.equal(recognized(info([1, 1, 257], 'int64')), null);
   assert.equal(recognized({ inputs: [] }), null);
 });
