@@ -1,11 +1,6 @@
-<<<<<<< HEAD
 // Tests the page in `demo/` in a browser.  ENGINE=… node tests/demo.test.mjs [name…] WGRU_DATA=FOLDER also tests it with
-// FOLDER/models/nsnet2/*.onnx and FOLDER/forecast/ETTh1.csv. Screenshots are written to web/out.
-=======
-// Tests the page in `demo/` in Chromium.  node tests/demo.test.mjs [name…] WGRU_DATA=FOLDER also tests it with
 // FOLDER/models/nsnet2/*.onnx, FOLDER/forecast/ETTh1.csv, and the models and recordings that demo-denoise.mjs names.
 // Screenshots are written to web/out.
->>>>>>> s-denoise
 import { readdirSync } from 'node:fs';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
