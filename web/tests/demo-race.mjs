@@ -161,7 +161,13 @@ export const race = {
   /** With reduced motion, the heat maps change only when the race pauses. */
   async raceReducedMotion(context) {
     const seen = await open(context, { reducedMotion: 'reduce' });
-    const before = await seen.pixels('gru');
+    // The page draws itself anew while its fonts and sizes settle.
+    let [before, earlier] = [await seen.pixels('gru')];
+    while (before !== earlier) {
+      earlier = before;
+      await seen.page.waitForTimeout(300);
+      before = await seen.pixels('gru');
+    }
     await seen.press('race', 'start');
     await seen.updates(32);
     assert((await seen.pixels('gru')) === before, 'no motion during the race');
