@@ -22,6 +22,8 @@ let model = { kind: undefined, networks: [], names: [] };
 /** The chosen recording: its `name`, and the `seconds`, `columns` and `range` of its spectrogram. */
 let recording;
 let running = false;
+/** Number of files to read and recordings to denoise. */
+let queued = 0;
 
 /** Returns the places of the networks that the model still needs. */
 const needed = () => KINDS[model.kind].frames.map((_, place) => place).filter((place) => !model.networks[place]);
@@ -38,7 +40,7 @@ function modelText() {
 function refresh() {
   ui.say('model', `Model: ${modelText()}`);
   ui.say('recording', `Recording: ${recording ? `${recording.name}, ${figure(recording.seconds)} s.` : 'none yet.'}`);
-  ui.control('start').disabled = !complete() || !recording || running;
+  ui.control('start').disabled = !complete() || !recording || queued > 0;
   ui.control('cancel').disabled = !running;
   live.offer(complete() ? model : null);
 }
@@ -103,12 +105,11 @@ async function take(file) {
     try {
       await (onnx ? takeModel(file) : takeRecording(file));
     } catch (error) {
-      throw new WgruError(error.code ?? 'internal', `${file.name}: ${error.message}`);
+      throw new WgruError(error.code || 'internal', `${file.name}: ${error.message}`);
     }
   });
   const next = complete() && recording ? 'Ready.' : `Read ${file.name}.`;
   ui.say('progress', read ? next : `${file.name} was not read.`);
-  refresh();
 }
 
 /** Denoises the recording, and draws and plays the result. */
@@ -138,12 +139,18 @@ async function run() {
   });
   if (!ended) ui.say('progress', 'The recording was not denoised.');
   [bar.hidden, running] = [true, false];
-  refresh();
 }
 
 /** Reads files and denoises one at a time. */
 let queue = Promise.resolve();
-const enqueue = (work) => (queue = queue.then(work));
+function enqueue(work) {
+  queued++;
+  refresh();
+  queue = queue.then(work).finally(() => {
+    queued--;
+    refresh();
+  });
+}
 
 export function start() {
   const takeAll = (files) => files.forEach((file) => enqueue(() => take(file)));
