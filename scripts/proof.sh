@@ -44,6 +44,8 @@ sanitized() {
 
 loom() {
     local copy ordering line
+    cargo fmt --check --manifest-path tools/models/Cargo.toml
+    CARGO_TARGET_DIR="$base/models" cargo clippy --quiet --locked --manifest-path tools/models/Cargo.toml -- -D warnings
     CARGO_TARGET_DIR="$base/models" cargo build --quiet --locked --manifest-path tools/models/Cargo.toml
     "$base/models/debug/models"
     # Each ordering stronger than Relaxed, weakened alone, must fail a model.

@@ -5,7 +5,7 @@ use std::time::Duration;
 pub const TRIED: [usize; 1] = [4];
 
 #[derive(Default)]
-pub struct ShareTuner;
+pub struct ShareTuner {}
 
 impl ShareTuner {
     pub fn of(&self, _work: usize) -> &Self {
@@ -20,7 +20,7 @@ impl ShareTuner {
 }
 
 #[derive(Default)]
-pub struct Backoff;
+pub struct Backoff {}
 
 impl Backoff {
     pub fn take_alone(&self) -> bool {
