@@ -10,7 +10,8 @@
 @group(0) @binding(2) var<storage, read> rec: array<f32>;          // [D, B, 3H]  a
 @group(0) @binding(3) var<storage, read> state: array<f32>;        // [D, T + 1, B, H], first half: after dropout
 @group(0) @binding(4) var<storage, read_write> fresh: array<f32>;  // [D, B, H]
-@group(0) @binding(5) var<storage, read_write> saved: array<f32>;  // [D, T, B, 7H]  r, z, n, c, slopes of r, z, n
+@group(0) @binding(5) var<storage, read_write> saved: array<f32>;  // [D, T, B, 7H]  r, z, n, c, slopes of r, z, n;
+                                                                  // without n and slopes unless params.save = 1
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -34,14 +35,18 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         saved[at] = r;
         saved[at + h] = z;
         saved[at + 3u * h] = select(r * old, rec[at_a + 2u * h], params.half == 0u);
-        saved[at + 4u * h] = gate_slope(0u, vr, r);
-        saved[at + 5u * h] = gate_slope(1u, vz, z);
+        if params.save == 1u {
+            saved[at + 4u * h] = gate_slope(0u, vr, r);
+            saved[at + 5u * h] = gate_slope(1u, vz, z);
+        }
     }
     if params.half == 1u { return; }
     let scale = select(1.0, saved[at], params.half == 0u);
     let vn = x[at_x + 2u * h] + scale * rec[at_a + 2u * h];
     let n = gate(2u, clipped(vn));
-    saved[at + 2u * h] = n;
-    saved[at + 6u * h] = gate_slope(2u, vn, n);
+    if params.save == 1u {
+        saved[at + 2u * h] = n;
+        saved[at + 6u * h] = gate_slope(2u, vn, n);
+    }
     fresh[i] = n + saved[at + h] * (old - n);
 }

@@ -11,7 +11,7 @@
 @group(0) @binding(3) var<storage, read> state: array<f32>;        // [D, T + 1, B, width]  h, then c
 @group(0) @binding(4) var<storage, read> peephole: array<f32>;     // [D, 3, H] of i, f, o; unread without peepholes
 @group(0) @binding(5) var<storage, read_write> fresh: array<f32>;  // [D, B, width]
-@group(0) @binding(6) var<storage, read_write> saved: array<f32>;  // [D, T, B, 11H]  i, f, g, o, s, their slopes, m
+@group(0) @binding(6) var<storage, read_write> saved: array<f32>;  // [D, T, B, 11H]  i, f, g, o, s, their slopes (if params.save = 1), m
 
 fn keep(at: u32, part: u32, v: f32, y: f32) {
     saved[at + part * params.hidden] = y;
@@ -48,12 +48,14 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if params.peephole == 1u { vo += peephole[p + 2u * h] * c; }
     let o = gate(3u, clipped(vo));
     let s = activate(params.out_kind, params.out_alpha, params.out_beta, c);
-    keep(at, 0u, vi, i);
-    keep(at, 1u, vf, f);
-    keep(at, 2u, vg, g);
-    keep(at, 3u, vo, o);
-    saved[at + 4u * h] = s;
-    saved[at + 9u * h] = slope(params.out_kind, params.out_alpha, params.out_beta, c, s);
+    if params.save == 1u {
+        keep(at, 0u, vi, i);
+        keep(at, 1u, vf, f);
+        keep(at, 2u, vg, g);
+        keep(at, 3u, vo, o);
+        saved[at + 4u * h] = s;
+        saved[at + 9u * h] = slope(params.out_kind, params.out_alpha, params.out_beta, c, s);
+    }
     saved[at + 10u * h] = o * s;
 
     let to = (d * params.batch + row) * params.width;

@@ -1,4 +1,4 @@
-// c = a·b (+ bias) (+ c) for few rows: a workgroup computes four rows of one column, its lanes split the sum over k
+// c = a·b (+ bias) (+ c) for few rows: a workgroup computes four rows of one column; its lanes split the sum over k
 //
 // Twin: src/kernels/matmul.rs.
 var<workgroup> partial: array<vec4<f32>, 64>;

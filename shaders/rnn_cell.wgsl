@@ -4,7 +4,7 @@
 @group(0) @binding(1) var<storage, read> x: array<f32>;            // [D, T, B, H]
 @group(0) @binding(2) var<storage, read> rec: array<f32>;          // [D, B, H]
 @group(0) @binding(3) var<storage, read_write> fresh: array<f32>;  // [D, B, H]
-@group(0) @binding(4) var<storage, read_write> saved: array<f32>;  // [D, T, B, 2H]  h̃ and its slope
+@group(0) @binding(4) var<storage, read_write> saved: array<f32>;  // [D, T, B, 2H]  h̃ and its slope, if params.save = 1
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -20,6 +20,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let v = x[((d * params.steps + t) * params.batch + row) * h + unit] + rec[i];
     let y = gate(0u, clipped(v));
     fresh[i] = y;
-    saved[at] = y;
-    saved[at + h] = gate_slope(0u, v, y);
+    if params.save == 1u {
+        saved[at] = y;
+        saved[at + h] = gate_slope(0u, v, y);
+    }
 }

@@ -69,8 +69,10 @@ unsafe fn rnn_rows<V: Lanes>(run: Rnn) {
                 let v = load_part::<V>(run.x.add(at_x + unit), n).add(load_part(run.rec.add(i * h + unit), n));
                 let y = activate(p.kinds[0], v);
                 store_part(y, run.fresh.add(i * h + unit), n);
-                store_part(y, at, n);
-                store_part(slope(p.kinds[0], y), at.add(h), n);
+                if p.save == 1 {
+                    store_part(y, at, n);
+                    store_part(slope(p.kinds[0], y), at.add(h), n);
+                }
             }
         }
     }
@@ -143,12 +145,14 @@ unsafe fn lstm_rows<V: Lanes>(run: Lstm) {
                 let s = activate(p.out_kind, c);
                 let m = o.mul(s);
                 let saved = run.saved.add(p.saved_at(d, t, row) + unit);
-                for (part, y) in [i, f, g, o].into_iter().enumerate() {
-                    store_part(y, saved.add(part * h), n);
-                    store_part(slope(p.kinds[part], y), saved.add((part + 5) * h), n);
+                if p.save == 1 {
+                    for (part, y) in [i, f, g, o].into_iter().enumerate() {
+                        store_part(y, saved.add(part * h), n);
+                        store_part(slope(p.kinds[part], y), saved.add((part + 5) * h), n);
+                    }
+                    store_part(s, saved.add(4 * h), n);
+                    store_part(slope(p.out_kind, s), saved.add(9 * h), n);
                 }
-                store_part(s, saved.add(4 * h), n);
-                store_part(slope(p.out_kind, s), saved.add(9 * h), n);
                 store_part(m, saved.add(10 * h), n);
                 let fresh = run.fresh.add(index * p.width as usize + unit);
                 store_part(c, fresh.add(out), n);

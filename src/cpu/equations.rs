@@ -27,13 +27,13 @@ pub unsafe trait Units<V: Vector> {
     unsafe fn keep(&self, reset: V, z: V);
     /// The `z` that [`keep`](Self::keep) stored.
     unsafe fn kept(&self) -> V;
-    /// σ, or what takes its place in a part of the cell. Parts are in the order of `Cell::activation_names`.
+    /// σ, or the activation that replaces it in a part of the cell. Parts are in the order of `Cell::activation_names`.
     #[inline(always)]
     unsafe fn sigmoid(&self, _part: usize, v: V) -> V {
         // SAFETY: guaranteed by the caller.
         unsafe { Self::Activations::sigmoid(v) }
     }
-    /// tanh, or what takes its place in a part of the cell.
+    /// tanh, or the activation that replaces it in a part of the cell.
     #[inline(always)]
     unsafe fn tanh(&self, _part: usize, v: V) -> V {
         // SAFETY: guaranteed by the caller.

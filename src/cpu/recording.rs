@@ -123,8 +123,8 @@ impl Recording {
                 }
             }
         }
-        // What does not depend on the inputs is computed already. It only runs again where it writes to a buffer that
-        // another kernel writes too, which may add to its content.
+        // Kernels whose results do not depend on the inputs have already run. They run again only if they write to a
+        // buffer that another kernel also writes, because that kernel may add to its content.
         launches.retain(|launch| launch.writes().iter().any(|memory| fed.contains(&Arc::as_ptr(memory))));
         Some(Self { launches })
     }

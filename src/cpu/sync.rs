@@ -6,7 +6,7 @@ pub use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 pub use std::thread::{Builder, JoinHandle, park_timeout};
 pub use std::time::Instant;
 
-/// Number of times that a worker looks for a share between two looks at the clock.
+/// Number of times that a worker polls for a share between two readings of the clock.
 pub const POLLS: usize = 256;
 
 /// `std::cell::UnsafeCell` with loom's interface.

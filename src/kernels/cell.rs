@@ -58,7 +58,8 @@ params! {
         pub saved_row: u32,
         /// Words of a row of `d_gates`.
         pub gates_row: u32,
-        /// 1: `saved` holds every step, else only this one.
+        /// 1: `saved` holds every step, with all values for the backward pass. 0: only this step, with the values that
+        /// other kernels of the step read.
         pub save: u32,
         /// 0: the whole step. 1 and 2: its halves, if the reset gate acts before the product.
         pub half: u32,

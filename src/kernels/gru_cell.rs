@@ -14,7 +14,8 @@ params! {
     /// ```
     ///
     /// Reads `x`, `rec` (a) and `state` (in the first half, as it enters the recurrent product); writes `fresh`, and
-    /// stores `r, z, n, c` and the slopes of `r, z, n` in `saved`. Shapes: [`kernels::cell`](super::cell).
+    /// stores `r, z, c` in `saved`, and `n` and the slopes of `r, z, n` if `save` is 1. Shapes:
+    /// [`kernels::cell`](super::cell).
     pub struct GruCell(pub CellStep);
 }
 
@@ -54,8 +55,10 @@ impl Kernel<3, 2> for GruCell {
                 saved[at] = r;
                 saved[at + h] = z;
                 saved[at + 3 * h] = if p.half == 0 { rec[at_a + 2 * h] } else { r * old };
-                saved[at + 4 * h] = p.gate_slope(0, vr, r);
-                saved[at + 5 * h] = p.gate_slope(1, vz, z);
+                if p.save == 1 {
+                    saved[at + 4 * h] = p.gate_slope(0, vr, r);
+                    saved[at + 5 * h] = p.gate_slope(1, vz, z);
+                }
             }
             if p.half == 1 {
                 continue;
@@ -63,8 +66,10 @@ impl Kernel<3, 2> for GruCell {
             let scale = if p.half == 0 { saved[at] } else { 1.0 };
             let vn = x[at_x + 2 * h] + scale * rec[at_a + 2 * h];
             let n = p.gate(2, p.clipped(vn));
-            saved[at + 2 * h] = n;
-            saved[at + 6 * h] = p.gate_slope(2, vn, n);
+            if p.save == 1 {
+                saved[at + 2 * h] = n;
+                saved[at + 6 * h] = p.gate_slope(2, vn, n);
+            }
             fresh[i] = n + saved[at + h] * (old - n);
         }
     }

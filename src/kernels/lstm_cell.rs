@@ -17,7 +17,7 @@ params! {
     /// product computes the first part of `fresh` from it.
     ///
     /// Reads `x`, `rec` (a), `state` and `peephole` `[D, 3, H]` (of i, f, o; empty without peepholes); writes `fresh`,
-    /// and stores `i, f, g, o, s`, their slopes and `m` in `saved`. Shapes: [`kernels::cell`](super::cell).
+    /// and stores `m` in `saved`, and `i, f, g, o, s` and their slopes if `save` is 1. Shapes: [`kernels::cell`](super::cell).
     pub struct LstmCell(pub CellStep);
 }
 
@@ -66,12 +66,14 @@ impl Kernel<4, 2> for LstmCell {
             vo += peep(2, c);
             let o = p.gate(3, p.clipped(vo));
             let s = activate(p.out_kind, p.out_alpha, p.out_beta, c);
-            for (part, (v, y)) in [(vi, i), (vf, f), (vg, g), (vo, o)].into_iter().enumerate() {
-                saved[at + part * h] = y;
-                saved[at + (part + 5) * h] = p.gate_slope(part, v, y);
+            if p.save == 1 {
+                for (part, (v, y)) in [(vi, i), (vf, f), (vg, g), (vo, o)].into_iter().enumerate() {
+                    saved[at + part * h] = y;
+                    saved[at + (part + 5) * h] = p.gate_slope(part, v, y);
+                }
+                saved[at + 4 * h] = s;
+                saved[at + 9 * h] = slope(p.out_kind, p.out_alpha, p.out_beta, c, s);
             }
-            saved[at + 4 * h] = s;
-            saved[at + 9 * h] = slope(p.out_kind, p.out_alpha, p.out_beta, c, s);
             saved[at + 10 * h] = o * s;
 
             let to = (d * p.batch as usize + row) * p.width as usize;

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::kernel::{Kernel, at_most, params, shader};
 use crate::math::rounding::{atan, cos, erf, sin, to_brain, to_half};
 
-/// Elementwise functions without a gradient, which only models from files use. Those that answer a question write 1
+/// Elementwise functions without a gradient, which only models from files use. Predicates write 1
 /// or 0; all others keep NaN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]

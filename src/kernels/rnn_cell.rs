@@ -7,7 +7,7 @@ use crate::kernel::{Kernel, linear_groups, params, wgsl};
 params! {
     /// `h̃ = f(x + a)`, `a = U·h + b_hh`, with the pre-activation clipped.
     ///
-    /// Reads `x` and `rec` (a); writes `fresh`, and stores `h̃` and its slope in `saved`. Shapes:
+    /// Reads `x` and `rec` (a); writes `fresh`, and stores `h̃` and its slope in `saved` if `save` is 1. Shapes:
     /// [`kernels::cell`](super::cell).
     pub struct RnnCell(pub CellStep);
 }
@@ -41,8 +41,10 @@ impl Kernel<2, 2> for RnnCell {
             let v = x[((d * p.steps as usize + t) * p.batch as usize + row) * h + unit] + rec[i];
             let y = p.gate(0, p.clipped(v));
             fresh[i] = y;
-            saved[at] = y;
-            saved[at + h] = p.gate_slope(0, v, y);
+            if p.save == 1 {
+                saved[at] = y;
+                saved[at + h] = p.gate_slope(0, v, y);
+            }
         }
     }
 }

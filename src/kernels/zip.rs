@@ -25,9 +25,9 @@ pub enum ZipOp {
     Min = 6,
     /// The larger operand
     Max = 7,
-    /// The rest of a division that rounds down: it has the sign of `b`
+    /// The remainder of a division that rounds down: it has the sign of `b`
     Mod = 8,
-    /// The rest of a division that rounds towards 0: it has the sign of `a`
+    /// The remainder of a division that rounds towards 0: it has the sign of `a`
     Rem = 9,
     /// `a / b` without its fraction
     Quotient = 10,

@@ -228,7 +228,7 @@ impl StreamControl {
     }
 
     /// Replaces the model by `stream`, which continues from its own states. Both run for `steps` steps, with a linear
-    /// cross-fade between their outputs, to avoid a click; 10 ms are usual. A later call of a method of this control
+    /// cross-fade between their outputs, to avoid a click; 10 ms is usual. A later call of a method of this control
     /// drops the old stream.
     ///
     /// # Errors

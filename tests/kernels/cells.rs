@@ -287,8 +287,15 @@ impl Case {
                     [&values[..5], &slopes, &values[5..6]].concat()
                 }
             };
+            // Unless everything is saved, only what other kernels of the step read.
+            let written: &[usize] = match self.cell {
+                _ if self.p.save == 1 => &(0..kept.len()).collect::<Vec<_>>(),
+                Cell::Rnn => &[],
+                Cell::Gru => &[0, 1, 3],
+                _ => &[10],
+            };
             let at = self.at_saved(d, self.time(d, step).0, row) + j;
-            kept.into_iter().enumerate().for_each(|(part, v)| saved[at + part * h] = v);
+            written.iter().for_each(|&part| saved[at + part * h] = kept[part]);
         }
         [fresh, saved]
     }
@@ -444,7 +451,10 @@ fn assert_written(what: &str, got: &[f32], want: &[f64]) {
     assert!(touched.is_none(), "{what}: wrote elements that must stay untouched: {touched:?}");
     let known = got.iter().zip(want).filter(|(_, w)| w.is_finite());
     let (got, want): (Vec<f32>, Vec<f64>) = known.map(|(&g, &w)| (g, w)).unzip();
-    assert_close(what, &got, &want, CELL);
+    // In inference, a simple cell leaves `saved` untouched.
+    if !want.is_empty() {
+        assert_close(what, &got, &want, CELL);
+    }
 }
 
 fn rnn_cell_matches_f64_equations(device: &Device) {

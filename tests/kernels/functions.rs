@@ -15,6 +15,7 @@ on_every_backend![
     map_matches_f64,
     map_answers_questions,
     map_rounds_to_half_precision,
+    map_rounds_every_tie_to_even,
     zip_matches_f64,
     zip_divides_whole_numbers_exactly,
     zip_treats_nan_as_documented,
@@ -46,10 +47,21 @@ fn of(op: MapOp, x: f64) -> f64 {
         MapOp::IsNotZero => (x != 0.0).into(),
         MapOp::IsNan => x.is_nan().into(),
         MapOp::IsInf => x.is_infinite().into(),
-        // One rounding to 11 or 8 bits.
-        MapOp::Half => f64::from(half::f16::from_f64(x)),
-        MapOp::Brain => f64::from(half::bf16::from_f64(x)),
+        MapOp::Half => nearest(x, 10, -14),
+        MapOp::Brain => nearest(x, 7, -126),
     }
+}
+
+/// The nearest float with this many fraction bits and this smallest normal exponent, the even one of two, or infinity.
+/// The largest exponent is `1 − smallest`. Not by `half`: its conversions from f64 drop bits before they round.
+fn nearest(x: f64, fraction: i32, smallest: i32) -> f64 {
+    if x == 0.0 || !x.is_finite() {
+        return x;
+    }
+    let exponent = (x.to_bits() >> 52 & 0x7ff) as i32 - 1023;
+    let step = 2f64.powi(exponent.max(smallest) - fraction);
+    let y = (x / step).round_ties_even() * step;
+    if y.abs() >= 2f64.powi(2 - smallest) { f64::INFINITY.copysign(x) } else { y }
 }
 
 fn map(device: &Device, op: MapOp, x: &[f32]) -> Vec<f32> {
@@ -96,10 +108,39 @@ fn map_rounds_to_half_precision(device: &Device) {
         vec![0.0, -0.0, 1.0 + 1.0 / 2048.0, 1.0 + 3.0 / 2048.0, 65504.0, 65519.0, 65520.0, -1e30, f32::INFINITY];
     x.extend([6.1e-5, 6.0e-5, 5.96e-8, 2.98e-8, 3e-8, 8.9e-8, -1.2e-7, 1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0]);
     x.extend(fill(5, 200, 1e-6).iter().chain(&fill(6, 200, 1e4)));
-    let half: Vec<f32> = x.iter().map(|&v| half::f16::from_f32(v).to_f32()).collect();
-    assert_eq!(bits(&map(device, MapOp::Half, &x)), bits(&half));
-    let brain: Vec<f32> = x.iter().map(|&v| half::bf16::from_f32(v).to_f32()).collect();
-    assert_eq!(bits(&map(device, MapOp::Brain, &x)), bits(&brain));
+    for op in [MapOp::Half, MapOp::Brain] {
+        let want: Vec<f32> = x.iter().map(|&v| of(op, v.into()) as f32).collect();
+        assert_eq!(bits(&map(device, op, &x)), bits(&want), "{op:?}");
+    }
+}
+
+/// Every number halfway between two neighbors, up to infinity, and the f32 below and above it.
+fn map_rounds_every_tie_to_even(device: &Device) {
+    for op in [MapOp::Half, MapOp::Brain] {
+        // The bits of infinity, and the number that would be in its place.
+        let (infinity, beyond) = if op == MapOp::Half { (0x7c00u16, 65536.0) } else { (0x7f80, 2f64.powi(128)) };
+        let value = |bits: u16| match op {
+            _ if bits == infinity => beyond,
+            MapOp::Half => half::f16::from_bits(bits).to_f64(),
+            _ => half::bf16::from_bits(bits).to_f64(),
+        };
+        let ties = (0..infinity).map(|bits| 0.5 * (value(bits) + value(bits + 1)));
+        let mut x: Vec<f32> =
+            ties.flat_map(|tie| [tie as f32, (tie as f32).next_down(), (tie as f32).next_up()]).collect();
+        assert!(x.iter().step_by(3).all(|tie| tie.is_finite()) && x.len() == 3 * usize::from(infinity));
+        // A GPU may take subnormal numbers for 0.
+        x.retain(|v| !device.is_gpu() || v.abs() >= f32::MIN_POSITIVE);
+        x.extend(x.clone().iter().map(|v| -v));
+        let want: Vec<f32> = x.iter().map(|&v| of(op, v.into()) as f32).collect();
+        let got = map(device, op, &x);
+        let wrong = (0..x.len()).find(|&i| got[i].to_bits() != want[i].to_bits());
+        assert!(wrong.is_none(), "{op:?}: {:?}", wrong.map(|i| (x[i], got[i], want[i])));
+        // The reference itself, without its arithmetic: ties go to the even bits.
+        for (bits, got) in got.iter().step_by(3).enumerate().take(if device.is_gpu() { 0 } else { infinity.into() }) {
+            let even = value(bits as u16 + (bits as u16 & 1));
+            assert_eq!(f64::from(*got), if even == beyond { f64::INFINITY } else { even }, "{op:?} {bits:#x}");
+        }
+    }
 }
 
 fn zip(device: &Device, op: ZipOp, a: &[f32], b: &[f32]) -> Vec<f32> {

@@ -1,15 +1,16 @@
 //! Activations of vectors.
 #![allow(unsafe_code, reason = "SIMD intrinsics")]
 
-use super::{Vector, unrolled};
+use super::Vector;
 use crate::math::SIGMOID_LOW;
 
-/// `e^(−k·v)` within 2 ulp from −87 to 87, where `k` is a constant: a power of two, or its negative.
+/// `e^(−k·v) = 2^n·(1 − k·q)` from −87 to 87, where `k` is a constant: a power of two, or its negative. Returns `q` and
+/// `2^n`.
 ///
 /// `−k·v = n·ln 2 − k·r` with a whole number `n`. The terms of Cephes' polynomial in `r` are added in pairs (Estrin's
 /// scheme), which takes half as long as one after the other.
 #[inline(always)]
-unsafe fn decay<V: Vector>(v: V, k: f32) -> V {
+unsafe fn decay<V: Vector>(v: V, k: f32) -> (V, V) {
     // SAFETY: the caller guarantees that V's instructions are available.
     unsafe {
         let c = V::splat;
@@ -27,12 +28,12 @@ unsafe fn decay<V: Vector>(v: V, k: f32) -> V {
             (r, r)
         };
         let square = r.mul(r);
-        let (k2, k4) = (k * k, k * k * k * k);
-        let low = r.fma(c(-1.666_666_5e-1 * k * k2), c(0.5 * k2));
-        let middle = r.fma(c(-8.333_452e-3 * k * k4), c(4.166_579_6e-2 * k4));
-        let high = r.fma(c(-1.987_569_1e-4 * k * k2 * k4), c(1.398_199_9e-3 * k2 * k4));
+        let (k2, k3) = (k * k, k * k * k);
+        let low = r.fma(c(1.666_666_5e-1 * k2), c(-0.5 * k));
+        let middle = r.fma(c(8.333_452e-3 * k2 * k2), c(-4.166_579_6e-2 * k3));
+        let high = r.fma(c(1.987_569_1e-4 * k3 * k3), c(-1.398_199_9e-3 * k2 * k3));
         let p = high.fma(square, middle).fma(square, low);
-        p.fma(square, linear.mul(c(-k))).add(c(1.0)).mul(biased.power())
+        (p.fma(square, linear), biased.power())
     }
 }
 
@@ -40,7 +41,10 @@ unsafe fn decay<V: Vector>(v: V, k: f32) -> V {
 #[inline(always)]
 pub unsafe fn exp<V: Vector>(v: V) -> V {
     // SAFETY: guaranteed by the caller.
-    unsafe { decay(v.at_least(V::splat(SIGMOID_LOW)), -1.0) }
+    unsafe {
+        let (q, power) = decay(v.at_least(V::splat(SIGMOID_LOW)), -1.0);
+        q.add(V::splat(1.0)).mul(power)
+    }
 }
 
 /// `σ(v)` within 2.5 ulp, like `math::sigmoid`: exactly 0 below [`SIGMOID_LOW`].
@@ -61,8 +65,8 @@ unsafe fn sigmoid_inline<V: Vector>(v: V) -> V {
     // SAFETY: guaranteed by the caller.
     unsafe {
         let one = V::splat(1.0);
-        let y = one.div(one.add(decay(v.at_most(V::splat(-SIGMOID_LOW)), 1.0)));
-        y.zero_below(v, V::splat(SIGMOID_LOW))
+        let (q, power) = decay(v.at_most(V::splat(-SIGMOID_LOW)), 1.0);
+        one.div(one.sub(q).fma(power, one)).zero_below(v, V::splat(SIGMOID_LOW))
     }
 }
 
@@ -83,15 +87,10 @@ unsafe fn tanh_call<V: Vector>(v: V) -> V {
 unsafe fn tanh_inline<V: Vector>(v: V) -> V {
     // SAFETY: guaranteed by the caller.
     unsafe {
-        let one = V::splat(1.0);
-        let s = v.mul(v);
-        let mut p = V::splat(62.0 / 2835.0);
-        unrolled!(i in [0 1 2], { p = p.fma(s, V::splat([-17.0 / 315.0, 2.0 / 15.0, -1.0 / 3.0][i])) });
-        let series = p.mul(s).fma(v, v);
-        let a = v.abs();
-        let e = decay(a.at_most(V::splat(-0.5 * SIGMOID_LOW)), 2.0);
-        let exact = one.sub(e).div(one.add(e));
-        a.where_below(V::splat(0.25), series, exact.with_sign_of(v))
+        // `(1 − e)/(1 + e)` with `e = e^(−2·|v|)`. If `|v|` is small, 2^n is 1, so `1 − e` loses no digits.
+        let (q, power) = decay(v.abs().at_most(V::splat(-0.5 * SIGMOID_LOW)), 2.0);
+        let rest = q.fma(power.add(power), V::splat(1.0).sub(power));
+        rest.div(V::splat(2.0).sub(rest)).with_sign_of(v)
     }
 }
 

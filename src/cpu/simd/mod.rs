@@ -131,13 +131,15 @@ macro_rules! unrolled {
 }
 pub(crate) use unrolled;
 
-/// Sixteen f32 lanes, with what products of packed weights and logarithms need.
+/// Sixteen f32 lanes, with the operations for products of packed weights and for logarithms.
 ///
 /// # Safety
 /// As for [`Vector`].
 pub unsafe trait Lanes: Vector {
     /// The vector in which layers of few units are computed.
     type Wide: Vector;
+    /// The vector of the last units of such layers, if they do not fill a [`Wide`](Self::Wide).
+    type Rest: Vector;
     /// Four lanes.
     type Four: Vector;
     /// Number of registers for the sums of layers of few units.
@@ -274,8 +276,8 @@ pub(crate) use function_of_isa;
 
 /// Calls the variant of a generic function for `isa`: see [`function_of_isa`].
 macro_rules! for_each_isa {
-    ($isa:expr, $function:ident::<_ $(, $other:ty)*>($($arg:ident: $type:ty),* $(,)?)) => {{
-        let function = $crate::cpu::simd::function_of_isa!($isa, $function::<_ $(, $other)*>($($arg: $type),*));
+    ($isa:expr, $function:ident $(:: $name:ident)?::<_ $(, $other:ty)*>($($arg:ident: $type:ty),* $(,)?)) => {{
+        let function = $crate::cpu::simd::function_of_isa!($isa, $function $(:: $name)?::<_ $(, $other)*>($($arg: $type),*));
         // SAFETY: `isa` was detected on this processor; the other conditions are those of the function.
         unsafe { function($($arg),*) }
     }};

@@ -78,6 +78,7 @@ unsafe impl Vector for Quad {
 // SAFETY: as above.
 unsafe impl Lanes for Neon {
     type Wide = Pair<Quad>;
+    type Rest = Quad;
     type Four = Quad;
     const ROOM: usize = 24;
     #[inline(always)]

@@ -80,6 +80,7 @@ unsafe impl<const N: usize> Vector for Portable<N> {
 // SAFETY: as above, for sixteen floats.
 unsafe impl Lanes for Portable<LANES> {
     type Wide = Portable<8>;
+    type Rest = Portable<4>;
     type Four = Portable<4>;
     const ROOM: usize = 12;
     const TWO: bool = !cfg!(target_arch = "wasm32");

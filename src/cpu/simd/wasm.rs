@@ -137,6 +137,7 @@ unsafe impl Vector for Quad {
 // SAFETY: as above, for sixteen floats.
 unsafe impl Lanes for Simd128 {
     type Wide = Pair<Quad>;
+    type Rest = Quad;
     type Four = Quad;
     const ROOM: usize = 12;
     const TWO: bool = false;

@@ -119,6 +119,7 @@ unsafe impl Vector for Avx512 {
 // SAFETY: as above.
 unsafe impl Lanes for Avx512 {
     type Wide = Self;
+    type Rest = Avx;
     type Four = Sse;
     const ROOM: usize = 24;
     const SUMS: usize = 24;
@@ -323,6 +324,7 @@ pub type Avx2 = Pair<Avx>;
 // SAFETY: every function requires AVX2, FMA and F16C, which the trait's contract requires of the caller.
 unsafe impl Lanes for Avx2 {
     type Wide = Avx;
+    type Rest = Sse;
     type Four = Sse;
     const ROOM: usize = 12;
     #[inline(always)]

@@ -1,12 +1,14 @@
 //! The units of one or two vectors, from the bias to the new state.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use crate::cell::Cell;
 use crate::cpu::equations::{self, Units};
 use crate::cpu::simd::{Activations, Lanes, Vector, unrolled};
 
-use super::{Layer, Places};
+use super::blocks::{Block, early, has_room};
+use super::{Layer, Part, Places, inputs};
 
 /// The equations of a pass.
 trait Equations {
@@ -59,19 +61,33 @@ pub(super) unsafe fn run<V: Lanes, A: Activations>(layer: &Layer, places: &Place
 
 #[inline(always)]
 unsafe fn steps<V: Lanes, A: Activations, E: Equations, const G: usize>(layer: &Layer, places: &Places) {
-    let words = [layer.words[0].as_ptr(), layer.words[1].as_ptr()];
-    let mut step = Step { input: layer.input, hidden: layer.hidden, places: *places };
+    let Layer { input, hidden, ref parts, .. } = *layer;
+    let has_terms = !places.terms.is_null();
+    let mut step = Step { input, hidden, has_terms, places: *places };
+    let mut terms = [places.terms, places.terms.wrapping_add(places.steps * parts[0].sums)];
+    if has_terms {
+        let size = [places.steps, input];
+        // SAFETY: guaranteed by the caller.
+        unsafe {
+            inputs::project::<V, G>(&parts[0], E::IS_APART, (places.x, terms[0]), size);
+            if G == 2 {
+                inputs::project::<V, 1>(&parts[1], false, (places.x, terms[1]), size);
+            }
+        }
+    }
     let mut left = places.steps;
     while left > 0 {
         // SAFETY: guaranteed by the caller.
         unsafe {
-            pass::<V, A, E, G>(&step, words[0], step.places.before[0]);
+            pass::<V, A, E, G>(&step, &parts[0], terms[0], step.places.before[0]);
             if G == 2 {
-                pass::<V, A, Candidate, 1>(&step, words[1], places.scratch);
+                pass::<V, A, Candidate, 1>(&step, &parts[1], terms[1], places.scratch);
             }
+            terms = [0, 1].map(|i| terms[i].wrapping_add(parts[i].sums));
             step.places.before = [step.places.out, places.c];
             step.places.x = step.places.x.add(step.input);
             step.places.out = step.places.out.add(step.hidden);
+            step.places.is_back = !step.places.is_back;
         }
         left -= 1;
     }
@@ -81,49 +97,39 @@ unsafe fn steps<V: Lanes, A: Activations, E: Equations, const G: usize>(layer: &
 struct Step {
     input: usize,
     hidden: usize,
+    /// Whether the input terms were computed.
+    has_terms: bool,
     places: Places,
 }
 
-/// The lanes of the next block of a pass over `gates` gates, if `left` units are left.
-///
-/// With masks, a vector that is mostly empty is faster than smaller ones, of which each computes its own activations.
-#[inline(always)]
-pub(super) fn lanes<V: Lanes>(gates: usize, left: usize) -> usize {
-    let wide = V::Wide::WIDTH;
-    let needs = |vectors: usize| if V::Wide::MASKS { (vectors - 1) * wide + 1 } else { vectors * wide };
-    match left {
-        _ if left >= needs(2) && has_room::<V>(gates) => 2 * wide,
-        _ if left >= needs(1) => wide,
-        _ => 4,
-    }
-}
-
-/// Whether the sums of two wide vectors fit in registers.
-const fn has_room<V: Lanes>(gates: usize) -> bool {
-    V::TWO && 2 * gates * V::Wide::REGISTERS <= V::ROOM
-}
-
 /// Computes `G` gates of all units, as functions of `x` and `from` `[H]`.
+///
+/// Every other step goes back through the blocks, so that it begins with the weights that the step before used last. If
+/// the weights of a layer exceed the nearest cache, these are still there. In the same order, each step would evict what
+/// the next one needs.
 #[inline(always)]
 unsafe fn pass<V: Lanes, A: Activations, E: Equations, const G: usize>(
     p: &Step,
-    mut words: *const f32,
+    part: &Part,
+    terms: *const f32,
     from: *const f32,
 ) {
-    let (mut unit, mut left) = (0, p.hidden);
+    let count = part.blocks.len();
     // SAFETY: guaranteed by the caller.
     unsafe {
-        while left > 0 {
-            let lanes = lanes::<V>(G, left);
-            words = match lanes {
-                4 if const { !V::Wide::MASKS } => chains::<V, V::Four, A, E, G, 1>(p, words, from, unit),
+        let (first, words) = (part.blocks.as_ptr(), part.words.as_ptr());
+        let (mut block, by) = if p.places.is_back { (first.add(count - 1), -1) } else { (first, 1) };
+        for _ in 0..count {
+            let Block { unit, lanes, words: at, sums, .. } = *block;
+            let at = [words.add(at), terms.wrapping_add(sums), from];
+            match lanes {
+                _ if lanes == V::Rest::WIDTH => chains::<V, V::Rest, A, E, G, 1>(p, at, unit),
                 _ if const { has_room::<V>(G) } && lanes > V::Wide::WIDTH => {
-                    chains::<V, V::Wide, A, E, G, 2>(p, words, from, unit)
+                    chains::<V, V::Wide, A, E, G, 2>(p, at, unit);
                 }
-                _ => chains::<V, V::Wide, A, E, G, 1>(p, words, from, unit),
-            };
-            unit += lanes;
-            left = left.saturating_sub(lanes);
+                _ => chains::<V, V::Wide, A, E, G, 1>(p, at, unit),
+            }
+            block = block.wrapping_offset(by);
         }
     }
 }
@@ -132,64 +138,65 @@ unsafe fn pass<V: Lanes, A: Activations, E: Equations, const G: usize>(
 #[inline(always)]
 unsafe fn chains<V: Lanes, W: Vector, A: Activations, E: Equations, const G: usize, const M: usize>(
     p: &Step,
-    words: *const f32,
-    from: *const f32,
+    at: [*const f32; 3],
     unit: usize,
-) -> *const f32 {
+) {
     // SAFETY: guaranteed by the caller.
     unsafe {
         match const { V::ROOM / (G * M * W::REGISTERS) } {
-            0 | 1 => block::<W, A, E, G, M, 1>(p, words, from, unit),
-            2 | 3 => block::<W, A, E, G, M, 2>(p, words, from, unit),
-            _ => block::<W, A, E, G, M, 4>(p, words, from, unit),
+            0 | 1 => block::<W, A, E, G, M, 1>(p, at, unit),
+            2 | 3 => block::<W, A, E, G, M, 2>(p, at, unit),
+            _ => block::<W, A, E, G, M, 4>(p, at, unit),
         }
     }
 }
 
-/// Computes the units from `unit` on. Returns the words of the next block.
+/// Computes the units from `unit` on: from their words, their input terms, and `from` `[H]`.
 #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
 #[cfg_attr(target_arch = "wasm32", inline(never))]
 unsafe fn block<W: Vector, A: Activations, E: Equations, const G: usize, const M: usize, const C: usize>(
     p: &Step,
-    words: *const f32,
-    from: *const f32,
+    [mut words, terms, from]: [*const f32; 3],
     unit: usize,
-) -> *const f32 {
+) {
     // SAFETY: guaranteed by the caller.
     unsafe {
         let zero = W::splat(0.0);
         let mut x = [[[zero; M]; G]; 1];
-        let mut words = words;
-        unrolled!(g < G, { unrolled!(m < M, { x[0][g][m] = W::load(words.add((g * M + m) * W::WIDTH)) }) });
+        let first = if p.has_terms { terms } else { words };
+        unrolled!(g < G, { unrolled!(m < M, { x[0][g][m] = W::load(first.add((g * M + m) * W::WIDTH)) }) });
         words = words.add(G * M * W::WIDTH);
         let mut sums = [[[zero; M]; G]; C];
         if E::IS_APART {
             unrolled!(m < M, { sums[0][G - 1][m] = W::load(words.add(m * W::WIDTH)) });
             words = words.add(M * W::WIDTH);
         }
-        words = add_products(&mut x, words, p.places.x, p.input);
+        if p.has_terms {
+            words = words.add(p.input * G * M * W::WIDTH);
+        } else {
+            words = add_products(&mut x, 0..G, words, p.places.x, p.input);
+        }
         unrolled!(g < G, {
             if !E::IS_APART || g + 1 < G {
                 sums[0][g] = x[0][g];
             }
         });
-        words = add_products(&mut sums, words, from, p.hidden);
-        unrolled!(g < G, {
-            unrolled!(m < M, {
-                // In pairs, which is faster than one after the other.
-                if C == 4 {
-                    sums[0][g][m] = sums[0][g][m].add(sums[1][g][m]).add(sums[2 % C][g][m].add(sums[3 % C][g][m]));
-                }
-                if C == 2 {
-                    sums[0][g][m] = sums[0][g][m].add(sums[1 % C][g][m]);
+        if early(G, M) > 0 {
+            words = add_products(&mut sums, 0..early(G, M), words, from, p.hidden);
+            unrolled!(g < G, {
+                if g < early(G, M) {
+                    unrolled!(m < M, {
+                        sums[0][g][m] = A::sigmoid(sum_of(&sums, g, m));
+                    });
                 }
             });
-        });
+        }
+        add_products(&mut sums, early(G, M)..G, words, from, p.hidden);
         unrolled!(m < M, {
             let unit = unit + m * W::WIDTH;
             let mut here = [zero; G];
-            unrolled!(g < G, { here[g] = sums[0][g][m] });
-            E::apply(&At::<W, A, G> {
+            unrolled!(g < G, { here[g] = if g < early(G, M) { sums[0][g][m] } else { sum_of(&sums, g, m) } });
+            E::apply(&At::<W, A, G, M> {
                 activations: PhantomData,
                 p,
                 sums: here,
@@ -198,15 +205,32 @@ unsafe fn block<W: Vector, A: Activations, E: Equations, const G: usize, const M
                 count: W::WIDTH.min(p.hidden - unit),
             });
         });
-        words
     }
 }
 
-/// Adds the products of `depth` rows of words with `from`, in turn to each of the `C` sums. Returns the words that
-/// follow.
+/// Adds the `C` sums of a gate, in pairs, which is faster than one after the other.
+#[inline(always)]
+unsafe fn sum_of<W: Vector, const G: usize, const M: usize, const C: usize>(
+    sums: &[[[W; M]; G]; C],
+    g: usize,
+    m: usize,
+) -> W {
+    // SAFETY: guaranteed by the caller.
+    unsafe {
+        match C {
+            4 => sums[0][g][m].add(sums[1 % C][g][m]).add(sums[2 % C][g][m].add(sums[3 % C][g][m])),
+            2 => sums[0][g][m].add(sums[1 % C][g][m]),
+            _ => sums[0][g][m],
+        }
+    }
+}
+
+/// Adds the products of `depth` rows of words with `from` to the sums of these gates, in turn to each of the `C` sums.
+/// Returns the words that follow.
 #[inline(always)]
 unsafe fn add_products<W: Vector, const G: usize, const M: usize, const C: usize>(
     sums: &mut [[[W; M]; G]; C],
+    gates: Range<usize>,
     mut words: *const f32,
     from: *const f32,
     depth: usize,
@@ -218,11 +242,14 @@ unsafe fn add_products<W: Vector, const G: usize, const M: usize, const C: usize
             ($c:expr) => {
                 let v = W::splat(*from.add(k));
                 unrolled!(g < G, {
-                    unrolled!(m < M, {
-                        sums[$c][g][m] = W::load(words.add((g * M + m) * W::WIDTH)).fma(v, sums[$c][g][m]);
-                    });
+                    if g >= gates.start && g < gates.end {
+                        unrolled!(m < M, {
+                            let at = ((g - gates.start) * M + m) * W::WIDTH;
+                            sums[$c][g][m] = W::load(words.add(at)).fma(v, sums[$c][g][m]);
+                        });
+                    }
                 });
-                words = words.add(G * M * W::WIDTH);
+                words = words.add(gates.len() * M * W::WIDTH);
                 k += 1;
             };
         }
@@ -239,7 +266,7 @@ unsafe fn add_products<W: Vector, const G: usize, const M: usize, const C: usize
 }
 
 /// Inputs and outputs of the equations for the units of one vector.
-struct At<'a, W, A, const G: usize> {
+struct At<'a, W, A, const G: usize, const M: usize> {
     activations: PhantomData<A>,
     p: &'a Step,
     sums: [W; G],
@@ -250,7 +277,7 @@ struct At<'a, W, A, const G: usize> {
     count: usize,
 }
 
-impl<W: Vector, A, const G: usize> At<'_, W, A, G> {
+impl<W: Vector, A, const G: usize, const M: usize> At<'_, W, A, G, M> {
     #[inline(always)]
     unsafe fn load(&self, from: *const f32) -> W {
         // SAFETY: `from` is a state of H floats.
@@ -271,12 +298,18 @@ impl<W: Vector, A, const G: usize> At<'_, W, A, G> {
 }
 
 // SAFETY: states have H floats, of which these units are `count`.
-unsafe impl<W: Vector, A: Activations, const G: usize> Units<W> for At<'_, W, A, G> {
+unsafe impl<W: Vector, A: Activations, const G: usize, const M: usize> Units<W> for At<'_, W, A, G, M> {
     type Activations = A;
 
     #[inline(always)]
     unsafe fn sum(&self, gate: usize) -> W {
         self.sums[gate % G]
+    }
+
+    #[inline(always)]
+    unsafe fn sigmoid(&self, gate: usize, v: W) -> W {
+        // SAFETY: as below.
+        unsafe { if gate < early(G, M) { v } else { A::sigmoid(v) } }
     }
 
     #[inline(always)]

@@ -1,27 +1,30 @@
 //! Steps of one sequence through a layer of few units.
 //!
-//! In such a step, results wait for each other longer than they take to compute. So everything about a unit stays in
-//! registers, from the bias to the new state, and units are computed in vectors of sixteen, eight or four lanes. The
-//! products with the input of a step do not wait for the step before.
+//! Such a step is bound by latency, not by arithmetic. All values of a unit therefore stay in registers, from the bias
+//! to the new state, and units are computed in vectors of sixteen, eight or four lanes. The products with the input of
+//! a step do not depend on the previous step.
 #![allow(unsafe_code, reason = "SIMD intrinsics on raw pointers")]
 
 mod block;
+mod blocks;
 mod head;
+mod inputs;
 
 use super::lines::Lines;
-use super::simd::{Exact, Fast, Isa, Lanes, for_each_isa, function_of_isa};
+use super::simd::{Exact, Fast, Isa, LANES, for_each_isa, function_of_isa};
 use super::step::Matrices;
 use crate::cell::Cell;
 use crate::kernel::IS_LEAN;
+use blocks::Block;
 
 pub(crate) use head::SmallHead;
 
-/// The most units of a layer that takes these steps.
+/// Maximum number of units of a layer that uses these steps.
 const MOST_UNITS: usize = 64;
 /// Whether the fast activations are compiled. Browser builds leave them out, because of the code size.
 pub(crate) const HAS_FAST: bool = cfg!(not(target_arch = "wasm32"));
 
-/// Layers that follow each other, for one instruction set.
+/// Layers that run one after another, for one instruction set.
 pub(crate) struct SmallStack {
     cell: Cell,
     input: usize,
@@ -40,10 +43,18 @@ struct Layer {
     cell: Cell,
     input: usize,
     hidden: usize,
-    /// The words of each pass over the units. A GRU whose reset gate acts before the product takes two passes.
-    words: [Lines; 2],
+    /// The weights of each pass over the units. A GRU whose reset gate acts before the product takes two passes.
+    parts: [Part; 2],
     /// Index of `h`, and of the `c` of an LSTM, in the states of all layers.
     at: [usize; 2],
+}
+
+/// The blocks of units of a pass, and their weights.
+struct Part {
+    blocks: Vec<Block>,
+    words: Lines,
+    /// Number of input terms of a step.
+    sums: usize,
 }
 
 /// The gates that one pass over the units computes.
@@ -76,6 +87,8 @@ impl Pass {
 #[derive(Clone, Copy)]
 struct Places {
     steps: usize,
+    /// Whether the first step goes back through the blocks of units.
+    is_back: bool,
     /// `[steps, I]`
     x: *const f32,
     /// `h` `[H]` before the first step, and `c` of an LSTM.
@@ -84,6 +97,8 @@ struct Places {
     c: *mut f32,
     /// `[2, H]`: `r⊙h` and `z`, if the reset gate acts before the product.
     scratch: *mut f32,
+    /// `[steps, sums]` of each part: the input terms of all steps, if they are computed together; else null.
+    terms: *mut f32,
     /// `[steps, H]`: `h` after each step.
     out: *mut f32,
 }
@@ -100,9 +115,9 @@ impl SmallStack {
         let of = |(l, m): (usize, &Matrices<'_>)| {
             let input = m.w_ih.len() / m.b_ih.len();
             assert!(m.b_ih.len() == cell.gates() * hidden && (l == 0 || input == hidden));
-            let words = Pass::of(cell).map(|pass| pack(isa, pass, [input, hidden], *m));
+            let parts = Pass::of(cell).map(|pass| pack(isa, pass, [input, hidden], *m));
             let at = [l * hidden, ((cell.states() - 1) * layers.len() + l) * hidden];
-            Layer { cell, input, hidden, words, at }
+            Layer { cell, input, hidden, parts, at }
         };
         let states = cell.states() * layers.len() * hidden;
         let layers: Vec<_> = layers.iter().enumerate().map(of).collect();
@@ -117,6 +132,20 @@ impl SmallStack {
     /// Number of layers.
     pub fn len(&self) -> usize {
         self.layers.len()
+    }
+
+    /// Index of the input terms in the scratch memory.
+    fn first_term(&self) -> usize {
+        (2 * self.hidden).next_multiple_of(LANES)
+    }
+
+    /// Length of the scratch memory of a block of `steps`.
+    pub fn scratch(&self, steps: usize) -> usize {
+        let terms = |layer: &Layer| match inputs::suits(steps, layer) {
+            true => steps * layer.parts.iter().map(|part| part.sums).sum::<usize>(),
+            false => 0,
+        };
+        self.first_term() + self.layers.iter().map(terms).max().unwrap_or(0)
     }
 
     /// Runs one step of all layers on `x` `[I]`. Reads the states `[parts, layers, H]` from the start of one half of
@@ -135,10 +164,12 @@ impl SmallStack {
                 let out = next.add(layer.at[0]);
                 let places = Places {
                     steps: 1,
+                    is_back: half == 1,
                     x,
                     before: layer.at.map(|at| now.add(at).cast_const()),
                     c: next.add(layer.at[1]),
                     scratch: scratch.as_mut_ptr(),
+                    terms: std::ptr::null_mut(),
                     out,
                 };
                 (self.run)(layer, &places);
@@ -149,7 +180,7 @@ impl SmallStack {
 
     /// Runs the steps of layer `l` on `x` `[steps, I]`, from the state `before` `[H]`, and writes the states after each
     /// step to `out` `[steps, H]`. An LSTM reads `c.0` `[H]` and writes `c.1`, which are empty for other cells. `scratch`
-    /// is `[2, H]`.
+    /// has the length that [`scratch`](Self::scratch) returns for at least as many steps.
     pub fn run(
         &self,
         l: usize,
@@ -161,14 +192,19 @@ impl SmallStack {
     ) {
         let (h, layer) = (self.hidden, &self.layers[l]);
         let (steps, cells) = (out.len() / h, (self.cell.states() - 1) * h);
-        assert!(x.len() >= steps * layer.input && before.len() == h && scratch.len() >= 2 * h);
+        assert!(x.len() >= steps * layer.input && before.len() == h && scratch.len() >= self.scratch(steps));
         assert!(c.0.len() == cells && c.1.len() == cells);
         let places = Places {
             steps,
+            is_back: false,
             x: x.as_ptr(),
             before: [before.as_ptr(), c.0.as_ptr()],
             c: c.1.as_mut_ptr(),
             scratch: scratch.as_mut_ptr(),
+            terms: match inputs::suits(steps, layer) {
+                true => scratch[self.first_term()..].as_mut_ptr(),
+                false => std::ptr::null_mut(),
+            },
             out: out.as_mut_ptr(),
         };
         // SAFETY: the lengths were checked.
@@ -176,26 +212,16 @@ impl SmallStack {
     }
 }
 
-/// The units of each block, in order. A block has as many lanes; the last may have more lanes than units.
-unsafe fn widths<V: Lanes>(gates: usize, hidden: usize, out: &mut Vec<usize>) {
-    let mut left = hidden;
-    while left > 0 {
-        let lanes = block::lanes::<V>(gates, left);
-        out.push(lanes);
-        left = left.saturating_sub(lanes);
-    }
-}
-
-/// Returns the words of a pass, block by block: the biases `[gates (+ 1), lanes]`, then `W` `[I, gates, lanes]` and `U`
-/// `[H, gates, lanes]`. The weights of lanes past the last unit are 0.
-fn pack(isa: Isa, pass: Pass, [input, hidden]: [usize; 2], m: Matrices<'_>) -> Lines {
+/// Returns the words of a pass, block by block: the biases `[gates (+ 1), lanes]`, then `W` `[I, gates, lanes]`, and `U`
+/// `[H, gates, lanes]` of each group of gates. The weights of lanes past the last unit are 0.
+fn pack(isa: Isa, pass: Pass, [input, hidden]: [usize; 2], m: Matrices<'_>) -> Part {
     let mut blocks = Vec::new();
-    let (gates, out) = (pass.gates, &mut blocks);
-    for_each_isa!(isa, widths::<_>(gates: usize, hidden: usize, out: &mut Vec<usize>));
     let depth = pass.biases() + pass.gates * (input + hidden);
-    let mut words = Lines::zeros(blocks.iter().sum::<usize>() * depth);
-    let (mut unit, mut at) = (0, 0);
-    for lanes in blocks {
+    let (gates, out) = (pass.gates, &mut blocks);
+    for_each_isa!(isa, blocks::divide::<_>(gates: usize, hidden: usize, depth: usize, out: &mut Vec<Block>));
+    let lanes: usize = blocks.iter().map(|block| block.lanes).sum();
+    let mut words = Lines::zeros(lanes * depth);
+    for &Block { unit, lanes, words: mut at, early, .. } in &blocks {
         let units = lanes.min(hidden - unit);
         let mut put = |value: &dyn Fn(usize) -> f32| {
             words[at..at + units].iter_mut().enumerate().for_each(|(lane, word)| *word = value(unit + lane));
@@ -209,14 +235,14 @@ fn pack(isa: Isa, pass: Pass, [input, hidden]: [usize; 2], m: Matrices<'_>) -> L
         if pass.is_apart {
             put(&|unit| m.b_hh[(pass.first + pass.gates - 1) * hidden + unit]);
         }
-        for (matrix, depth) in [(m.w_ih, input), (m.w_hh, hidden)] {
+        let (all, first, others) = (0..gates, 0..early, early..gates);
+        for (matrix, depth, group) in [(m.w_ih, input, all), (m.w_hh, hidden, first), (m.w_hh, hidden, others)] {
             for k in 0..depth {
-                for gate in pass.first..pass.first + pass.gates {
-                    put(&|unit| matrix[(gate * hidden + unit) * depth + k]);
+                for gate in group.clone() {
+                    put(&|unit| matrix[((pass.first + gate) * hidden + unit) * depth + k]);
                 }
             }
         }
-        unit += units;
     }
-    words
+    Part { blocks, words, sums: lanes * gates }
 }
