@@ -37,6 +37,13 @@ pub enum Error {
         /// The actual number of values.
         got: usize,
     },
+    /// A [`StreamId`](crate::StreamId) is not that of a member of the pool. This error owns no memory, so it can be
+    /// returned from an audio callback.
+    #[error("{op}: id: expected a member of the pool, got one that has left it or is in another pool")]
+    Member {
+        /// The operation that returned the error.
+        op: &'static str,
+    },
     /// An argument has a value that the operation does not accept.
     #[error("{op}: {arg}: expected {expected}, got {got}")]
     Value {
@@ -189,7 +196,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Error::Shape { .. } | Error::Length { .. } => "shape",
-            Error::Value { .. } => "value",
+            Error::Value { .. } | Error::Member { .. } => "value",
             Error::DType { .. } => "dtype",
             Error::DeviceMix { .. } => "device-mix",
             Error::ModifiedInPlace { .. } => "modified-in-place",

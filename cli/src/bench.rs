@@ -4,20 +4,21 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
+use wgru::io::Model;
 use wgru::io::onnx::Value;
 use wgru::{Device, Rng};
 
 use crate::device::{Which, all};
 use crate::failure::{Failure, Result};
 use crate::inputs::{self, Sizes};
-use crate::model::{Model, floats};
+use crate::model::{self, floats};
 use crate::output::{Answer, Output};
 
 /// Times a model on every device: frame by frame, and in whole sequences.
 ///
-/// A frame is one call of a stream, which carries the state: of a recurrent layer (CPU only), or of an ONNX model with
-/// the given inputs, with buffers on the CPU. A sequence is one run with the given or random inputs, until its outputs have been read back.
-/// Loading is not part of the times. The percentiles are those of single calls.
+/// A frame is one call of a stream, which carries the state: of a recurrent layer (CPU only), or of an ONNX model (with
+/// fixed buffers on the CPU). A sequence is one run with the given or random inputs, until its outputs have been read
+/// back. Times do not include loading. The percentiles are those of single calls.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The model, in any format
@@ -49,7 +50,7 @@ pub fn bench(args: &Args, out: &Output) -> Result<Answer> {
         progress.at(&format!("{which}, frames"));
         let name = &device.info().name;
         let start = Instant::now();
-        let model = Model::load(device, &args.model, args.layer.as_deref())?;
+        let model = model::load(device, &args.model, args.layer.as_deref())?;
         let load = start.elapsed();
         let frames = frames(args, device, &model)?;
         progress.advance();
@@ -171,7 +172,7 @@ fn sequences(args: &Args, device: &Device, model: &Model) -> Result<Option<Times
         false => inputs::read(device, model, &args.inputs)?,
     };
     let times = Times::measure(args.seconds, || {
-        for (_, value) in model.run(&inputs)? {
+        for (_, value) in model::run(model, &inputs)? {
             floats(&value)?;
         }
         Ok(())

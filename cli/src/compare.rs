@@ -3,17 +3,17 @@
 use std::path::PathBuf;
 
 use serde_json::json;
-use wgru::io::{TensorFile, compare as compare_f64};
+use wgru::io::{Model, TensorFile, compare as compare_f64};
 use wgru::nn::{HostInput, Recurrent};
 use wgru::{Device, Rng};
 
 use crate::device::{Which, all, open};
 use crate::failure::{Failure, Result};
 use crate::inputs::{self, Sizes};
-use crate::model::{Model, floats};
+use crate::model::{self, floats};
 use crate::output::{Answer, Output};
 
-/// Runs a model on several devices, and reports how far they are from each other.
+/// Runs a model on several devices, and reports how much their results differ.
 ///
 /// A recurrent layer is also run in f64, and the first gate that differs from it is named. Other models are compared
 /// with the first device. Errors are relative for expected values above 1, otherwise absolute. If the file contains a
@@ -29,7 +29,7 @@ pub struct Args {
     /// Devices to run on [default: cpu, twin, and gpu if there is one]
     #[arg(long, value_delimiter = ',')]
     devices: Vec<Which>,
-    /// Report the first error above this tolerance
+    /// Tolerance; the first error above it is reported
     #[arg(long, default_value_t = 1e-5)]
     tolerance: f64,
     /// Compares only this recurrent layer
@@ -48,7 +48,7 @@ pub fn compare(args: &Args, out: &Output) -> Result<Answer> {
     let (mut results, mut agree, mut first) = (Vec::new(), true, None);
     for (which, device) in &devices {
         progress.at(&which.to_string());
-        let model = Model::load(device, &args.model, args.layer.as_deref())?;
+        let model = model::load(device, &args.model, args.layer.as_deref())?;
         let (largest, place) = match &model {
             Model::Recurrent(layer) => in_f64(args, layer)?,
             _ => {
@@ -103,7 +103,7 @@ fn outputs(args: &Args, device: &Device, model: &Model) -> Result<Outputs> {
         true => inputs::random(device, model, &args.sizes, &mut Rng::new(args.sizes.seed))?,
         false => inputs::read(device, model, &args.inputs)?,
     };
-    model.run(&inputs)?.into_iter().map(|(name, value)| Ok((name, floats(&value)?))).collect()
+    model::run(model, &inputs)?.into_iter().map(|(name, value)| Ok((name, floats(&value)?))).collect()
 }
 
 /// Returns the largest error, and the first one that is too large.

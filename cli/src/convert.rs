@@ -6,20 +6,23 @@ use serde_json::json;
 use wgru::Device;
 use wgru::io::onnx::{self, Input};
 use wgru::io::{
-    ModelFile, RecurrentWeights, TensorFile, load_recurrent_blocking, to_nam_blocking, to_rtneural_blocking,
-    write_atomically,
+    self, ModelFile, RecurrentWeights, TensorFile, load_recurrent_blocking, network_to_file, to_guitarml_blocking,
+    to_nam_blocking, to_rtneural_blocking, write_atomically,
 };
 
 use crate::failure::{Failure, Result};
-use crate::model::Model;
+use crate::model;
 use crate::output::{Answer, Output};
 
-/// Writes a model in another format, which the ending of the new file selects.
+/// Writes a model in another format, which is selected by the extension of the new file.
 ///
 /// .safetensors and .npz hold all tensors and metadata of any file; .npy holds one tensor; .onnx holds a recurrent
-/// layer or a network that is a sequence of layers; .json (RTNeural) holds a sequence of GRUs, LSTMs and linear layers;
-/// .nam (Neural Amp Modeler) holds an LSTM with a linear layer. With --keras, a recurrent layer becomes Keras' kernel,
-/// recurrent_kernel and bias (.npz or .safetensors).
+/// layer or a network; .json (RTNeural, AIDA-X) holds a sequence of GRUs, LSTMs and linear layers; .nam (Neural Amp
+/// Modeler) holds an LSTM with a linear layer. With --guitarml, .json is a file of GuitarML: one GRU or LSTM with a linear
+/// layer. With --keras, a recurrent layer becomes Keras' kernel, recurrent_kernel and bias (.npz or .safetensors).
+///
+/// An ONNX model that is a stack of recurrent and linear layers and activations becomes a network of such layers, with
+/// PyTorch's names. Of any other, .safetensors, .npz and .npy get the weights under their names in the model.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// A file of any kind
@@ -32,6 +35,9 @@ pub struct Args {
     /// Writes Keras' names and layout
     #[arg(long)]
     keras: bool,
+    /// Writes .json for GuitarML's programs
+    #[arg(long)]
+    guitarml: bool,
     /// Leaves out tensors that cannot be read
     #[arg(long)]
     discard_unreadable: bool,
@@ -42,10 +48,10 @@ pub fn convert(args: &Args, out: &Output) -> Result<Answer> {
     let bytes = match end.to_str() {
         Some("onnx") => graph(args)?,
         Some(end @ ("json" | "nam")) => audio(args, end == "nam")?.into_bytes(),
-        Some("safetensors") => tensors(args)?.to_bytes()?,
-        Some("npz") => tensors(args)?.to_npz()?,
+        Some("safetensors") => tensors(args, out)?.to_bytes()?,
+        Some("npz") => tensors(args, out)?.to_npz()?,
         Some("npy") => {
-            let file = weights(args)?;
+            let file = weights(args, out)?;
             let name = match (&args.layer, file.names().next()) {
                 (Some(name), _) => name.clone(),
                 (None, Some(name)) if file.names().count() == 1 => name.to_string(),
@@ -53,17 +59,23 @@ pub fn convert(args: &Args, out: &Output) -> Result<Answer> {
             };
             file.to_npy(&name)?
         }
-        _ => return Err(Failure::file(&args.to, "expected an ending .safetensors, .npz, .npy, .onnx, .json or .nam")),
+        _ => return Err(Failure::file(&args.to, "expected the extension safetensors, npz, npy, onnx, json or nam")),
     };
     write_atomically(&args.to, &bytes)?;
     out.line(format!("{}: {} bytes", args.to.display(), bytes.len()));
     Ok(Answer::yes(json!({ "file": args.to.display().to_string(), "bytes": bytes.len() })))
 }
 
-fn weights(args: &Args) -> Result<TensorFile> {
-    let mut file = match ModelFile::open(&args.from)? {
-        ModelFile::Onnx { bytes, .. } => onnx::initializers(&bytes)?,
-        ModelFile::Weights(file) => file,
+fn weights(args: &Args, out: &Output) -> Result<TensorFile> {
+    let source = ModelFile::open(&args.from)?;
+    let mut file = match (&source, source.network(&Device::cpu())) {
+        (ModelFile::Weights(file), _) => file.clone(),
+        (_, Ok(network)) => pollster::block_on(network_to_file(&network))?,
+        (_, Err(why)) if args.keras || args.layer.is_some() => return Err(why.into()),
+        (ModelFile::Onnx { bytes, .. }, Err(why)) => {
+            out.line(format!("not a stack of layers, so the weights keep their names in the model: {why}"));
+            onnx::initializers(bytes)?
+        }
     };
     if args.discard_unreadable {
         file.discard_unreadable();
@@ -72,8 +84,8 @@ fn weights(args: &Args) -> Result<TensorFile> {
 }
 
 /// Returns the tensors to write.
-fn tensors(args: &Args) -> Result<TensorFile> {
-    let file = weights(args)?;
+fn tensors(args: &Args, out: &Output) -> Result<TensorFile> {
+    let file = weights(args, out)?;
     let file = match &args.layer {
         Some(name) => file.recurrent(name)?,
         None if args.keras => match &file.layers()[..] {
@@ -108,29 +120,35 @@ fn tensors(args: &Args) -> Result<TensorFile> {
     Ok(keras)
 }
 
-/// Returns a file of RTNeural, or of Neural Amp Modeler with the sample rate that the source tells.
+/// Returns a file of RTNeural or GuitarML, or of Neural Amp Modeler with the sample rate that the source tells.
 fn audio(args: &Args, is_nam: bool) -> Result<String> {
-    let rate = match ModelFile::open(&args.from)? {
-        ModelFile::Onnx { .. } => {
-            return Err(Failure::file(&args.from, "is an ONNX model; convert the file it was made from"));
+    let device = Device::cpu();
+    let source = ModelFile::open(&args.from)?;
+    let (rate, model) = match &source {
+        ModelFile::Onnx { .. } => (None, io::Model::Network(source.network(&device)?)),
+        ModelFile::Weights(file) => {
+            let rate = file.metadata.get("sample_rate").and_then(|rate| rate.parse().ok());
+            (rate, source.load_blocking(&device, args.layer.as_deref())?)
         }
-        ModelFile::Weights(file) => file.metadata.get("sample_rate").and_then(|rate| rate.parse().ok()),
     };
-    let model = Model::load(&Device::cpu(), &args.from, args.layer.as_deref())?;
     let Some(module) = model.module() else {
-        return Err(Failure::file(&args.from, "is no network of layers"));
+        return Err(Failure::file(&args.from, "is not a network of layers"));
     };
-    Ok(if is_nam { to_nam_blocking(module, rate)? } else { to_rtneural_blocking(module)? })
+    Ok(match (is_nam, args.guitarml) {
+        (true, _) => to_nam_blocking(module, rate)?,
+        (false, true) => to_guitarml_blocking(module)?,
+        (false, false) => to_rtneural_blocking(module)?,
+    })
 }
 
 /// Returns an ONNX file with free batch and time axes.
 fn graph(args: &Args) -> Result<Vec<u8>> {
-    let model = Model::load(&Device::cpu(), &args.from, args.layer.as_deref())?;
+    let model = model::load(&Device::cpu(), &args.from, args.layer.as_deref())?;
     let Some(module) = model.module() else {
-        return Err(Failure::arguments("the file is an ONNX model already"));
+        return Err(Failure::arguments("the file is already an ONNX model"));
     };
     let Some(input) = Input::of(module) else {
-        return Err(Failure::file(&args.from, "is a graph of layers, which has no ONNX form here"));
+        return Err(Failure::file(&args.from, "does not state the features of its input"));
     };
     Ok(onnx::export_blocking(module, &input)?)
 }

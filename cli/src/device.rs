@@ -12,11 +12,11 @@ use crate::failure::Result;
 pub enum Which {
     /// A hardware GPU if there is one, else the CPU
     Auto,
-    /// The fast paths of the CPU
+    /// The CPU with its fast paths
     Cpu,
     /// The best GPU, even a software adapter
     Gpu,
-    /// The kernels' reference implementations on the CPU
+    /// The CPU with the slow reference implementations of the kernels
     Twin,
 }
 

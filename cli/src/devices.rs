@@ -7,9 +7,9 @@ use crate::device::{Which, open};
 use crate::failure::Result;
 use crate::output::{Answer, Output};
 
-/// Shows all adapters, the choice of `Device::auto` with its reason, and the plan of layers of a few sizes.
+/// Lists all adapters, the choice of `Device::auto` with its reason, and the plans of layers of a few sizes.
 ///
-/// `WGRU_BACKEND` and `WGRU_ADAPTER` narrow the choice.
+/// `WGRU_BACKEND` and `WGRU_ADAPTER` restrict the choice.
 #[derive(clap::Args, Debug)]
 pub struct Args {}
 

@@ -12,14 +12,14 @@ use crate::failure::{Failure, Result};
 use crate::graph::operators;
 use crate::output::{Answer, Output};
 
-/// Shows what a file is: its kind, recurrent layers, parameters, operators, and what is missing to run it.
+/// Describes a file: its kind, recurrent layers, parameters, operators, and unsupported parts.
 ///
-/// The exit code is 1 if an ONNX model holds nodes that are not supported.
+/// The exit code is 1 if an ONNX model contains nodes that are not supported.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// A file of any kind.
     file: PathBuf,
-    /// Lists all tensors, too.
+    /// Lists all tensors as well.
     #[arg(long)]
     tensors: bool,
 }

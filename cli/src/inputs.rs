@@ -2,27 +2,26 @@
 
 use std::path::Path;
 
-use wgru::io::TensorFile;
-use wgru::io::onnx::{Extent, Info, OnnxModel, Value};
-use wgru::nn::{Kind, Module};
+use wgru::io::onnx::{Extent, Info, Input, OnnxModel, Value};
+use wgru::io::{Model, TensorFile};
 use wgru::{Device, Rng, Tensor};
 
 use crate::failure::{Failure, Result};
-use crate::model::{Model, indices};
+use crate::model::indices;
 
 /// Extents of random inputs, and their seed.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Sizes {
-    /// Steps of random sequences [default: those that the file tells, else 100]
+    /// Steps of random sequences [default: those stated in the file, else 100]
     #[arg(long)]
     pub steps: Option<usize>,
-    /// Random sequences at a time
+    /// Number of random sequences in a batch
     #[arg(long, default_value_t = 1)]
     pub batch: usize,
     /// Extent of a named axis of an ONNX input, or of axis k of an input; others that the model leaves open are 1
     #[arg(long = "extent", value_name = "NAME=N or INPUT:K=N")]
     pub extents: Vec<String>,
-    /// Features of the input, if the model does not tell them
+    /// Features of the input, if the model does not state them
     #[arg(long)]
     pub features: Option<usize>,
     /// Seed of random inputs
@@ -56,68 +55,48 @@ pub fn read(device: &Device, model: &Model, arguments: &[String]) -> Result<Vec<
 
 /// Returns random inputs.
 pub fn random(device: &Device, model: &Model, sizes: &Sizes, rng: &mut Rng) -> Result<Vec<(String, Value)>> {
-    let Some(module) = layers(model) else {
-        let Model::Onnx(model) = model else { return Ok(Vec::new()) };
-        return onnx(device, model, sizes, rng);
+    let module = match (model, model.module()) {
+        (Model::Onnx(model), _) => return onnx(device, model, sizes, rng),
+        (_, Some(module)) => module,
+        (_, None) => return Ok(Vec::new()),
     };
-    let told = |axis: usize| match model {
-        Model::Network { extents, .. } => extents.get(axis).copied().flatten(),
-        _ => None,
+    let (dims, reads_indices) = match Input::of(module) {
+        Some(input) => (input.dims, input.indices),
+        None => (vec![Extent::named("batch"), Extent::named("time"), Extent::Free], false),
     };
-    let (batch, steps) = (sizes.batch, sizes.steps.or(told(0)).unwrap_or(100));
-    let x = match first(&module.kind(), module) {
-        First::Indices(rows) => {
-            let values: Vec<f32> = (0..batch * steps).map(|_| rng.below(rows.max(1)) as f32).collect();
-            indices(device, &values, &[batch, steps])?
+    let told = if let Model::Network(network) = model { network.input_extents() } else { &[] };
+    let steps = sizes.steps.or(told.first().copied().flatten()).unwrap_or(100);
+    let (mut extents, last) = (Vec::new(), dims.len() - 1);
+    for (axis, extent) in dims.iter().enumerate() {
+        extents.push(match extent {
+            extent if *extent == Extent::named("batch") => sizes.batch,
+            Extent::Fixed(width) if axis == last && !reads_indices => sizes.features.unwrap_or(*width),
+            _ if axis == last && !reads_indices => sizes.features.ok_or_else(|| {
+                Failure::arguments("--features: the model does not state the width of its input; give it")
+            })?,
+            Extent::Fixed(_) if axis == 1 => steps,
+            Extent::Fixed(extent) => *extent,
+            _ => steps,
+        });
+    }
+    let count: usize = extents.iter().product();
+    let x = match reads_indices {
+        true => {
+            // The table of the embedding comes first.
+            let rows = module.parameters().first().and_then(|(_, table)| table.dims().first().copied()).unwrap_or(1);
+            let values: Vec<f32> = (0..count).map(|_| rng.below(rows.max(1)) as f32).collect();
+            indices(device, &values, &extents)?
         }
-        First::Features { width, time_first } => {
-            let Some(width) = sizes.features.or(width).or(told(1)) else {
-                return Err(Failure::arguments("--features: the model does not tell the width of its input"));
-            };
-            let values: Vec<f32> = (0..batch * steps * width).map(|_| rng.uniform(-1.0, 1.0)).collect();
-            let dims = if time_first { [steps, batch, width] } else { [batch, steps, width] };
-            Tensor::from_slice(device, &values, &dims)?
+        false => {
+            let values: Vec<f32> = (0..count).map(|_| rng.uniform(-1.0, 1.0)).collect();
+            Tensor::from_slice(device, &values, &extents)?
         }
     };
     Ok(vec![("x".into(), x.into())])
 }
 
-/// The input of the first layer of a network.
-enum First {
-    Indices(usize),
-    Features { width: Option<usize>, time_first: bool },
-}
-
-fn first(kind: &Kind, module: &dyn Module) -> First {
-    let columns = |axis: usize| module.parameters().first().and_then(|(_, t)| t.dims().get(axis).copied());
-    match kind {
-        Kind::Embedding => First::Indices(columns(0).unwrap_or(1)),
-        Kind::Recurrent(c) => First::Features { width: Some(c.input), time_first: !c.batch_first },
-        Kind::Conv1d(c) => First::Features { width: Some(c.input), time_first: false },
-        Kind::Sequence(parts) => {
-            let has_weights = |part: &&(&str, &dyn Module)| !part.1.parameters().is_empty();
-            match parts.iter().find(has_weights) {
-                Some((_, part)) => first(&part.kind(), *part),
-                None => First::Features { width: None, time_first: false },
-            }
-        }
-        // The first weight is [out, in], or the table of an embedding in a graph.
-        Kind::Linear => First::Features { width: columns(1), time_first: false },
-        _ => First::Features { width: None, time_first: false },
-    }
-}
-
-/// Returns the layers of a model other than ONNX. A network that is a graph does not describe itself; its layers do.
-fn layers(model: &Model) -> Option<&dyn Module> {
-    match model {
-        Model::Onnx(_) => None,
-        Model::Network { network, .. } => Some(&network.layers),
-        Model::Recurrent(layer) => Some(layer),
-    }
-}
-
 fn reads_indices(model: &Model) -> bool {
-    layers(model).is_some_and(|module| matches!(first(&module.kind(), module), First::Indices(_)))
+    model.module().and_then(Input::of).is_some_and(|input| input.indices)
 }
 
 fn onnx(device: &Device, model: &OnnxModel, sizes: &Sizes, rng: &mut Rng) -> Result<Vec<(String, Value)>> {

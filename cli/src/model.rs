@@ -2,73 +2,25 @@
 
 use std::path::Path;
 
-use wgru::io::onnx::{OnnxModel, Value};
-use wgru::io::{self, ModelFile, Network, TensorFile};
-use wgru::nn::{Module, Recurrent};
+use wgru::io::onnx::Value;
+use wgru::io::{Model, ModelFile};
 use wgru::{Device, Tensor};
 
 use crate::failure::{Failure, Result};
 
-/// A model on a device.
-pub enum Model {
-    Onnx(OnnxModel),
-    Network {
-        network: Network,
-        /// Extents of one sequence that the file tells, such as steps and features; `None` for those left open.
-        extents: Vec<Option<usize>>,
-    },
-    Recurrent(Recurrent),
+/// Loads a model: the whole network if the file describes it, else its recurrent layer. With `layer`, only the recurrent
+/// layer of this name.
+pub fn load(device: &Device, path: &Path, layer: Option<&str>) -> Result<Model> {
+    Ok(ModelFile::open(path)?.load_blocking(device, layer)?)
 }
 
-/// Returns the extents of a sequence in the configuration of a Keras model, without the batch.
-fn extents(file: &TensorFile) -> Vec<Option<usize>> {
-    let text = |key: &str| file.metadata.get(key).map(String::as_str);
-    let first = text("input").or(text("layers")).and_then(|names| names.split(' ').next()).unwrap_or_default();
-    let keys = ["batch_shape", "batch_input_shape"];
-    let dims = keys.iter().find_map(|key| text(&format!("{first}.{key}"))).unwrap_or_default();
-    dims.split(' ').skip(1).map(|extent| extent.parse().ok()).collect()
-}
-
-impl Model {
-    /// Loads a model: the whole network if the file describes it, else its recurrent layer. With `layer`, only the
-    /// recurrent layer of this name.
-    pub fn load(device: &Device, path: &Path, layer: Option<&str>) -> Result<Self> {
-        let file = ModelFile::open(path)?;
-        Ok(match file.load_blocking(device, layer)? {
-            io::Model::Onnx(model) => Self::Onnx(model),
-            io::Model::Recurrent(layer) => Self::Recurrent(layer),
-            io::Model::Network(network) => {
-                let extents = if let ModelFile::Weights(file) = &file { extents(file) } else { Vec::new() };
-                Self::Network { network, extents }
-            }
-        })
+/// Runs a model on inputs by name, and returns the outputs by name.
+pub fn run(model: &Model, inputs: &[(String, Value)]) -> Result<Vec<(String, Value)>> {
+    if model.module().is_some() && inputs.len() != 1 {
+        return Err(Failure::arguments(format!("--input: expected one, got {}", inputs.len())));
     }
-
-    /// Runs the model on inputs by name, and returns the outputs by name.
-    pub fn run(&self, inputs: &[(String, Value)]) -> Result<Vec<(String, Value)>> {
-        let module: &dyn Module = match self {
-            Model::Onnx(model) => {
-                let inputs: Vec<(&str, Value)> =
-                    inputs.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-                return Ok(model.run_blocking(&inputs)?);
-            }
-            Model::Network { network, .. } => network,
-            Model::Recurrent(layer) => layer,
-        };
-        let [(_, x)] = inputs else {
-            return Err(Failure::arguments(format!("--input: expected one, got {}", inputs.len())));
-        };
-        Ok(vec![("y".into(), module.forward(x.as_tensor()?)?.into())])
-    }
-
-    /// Returns the module of a model other than ONNX.
-    pub fn module(&self) -> Option<&dyn Module> {
-        match self {
-            Model::Onnx(_) => None,
-            Model::Network { network, .. } => Some(network),
-            Model::Recurrent(layer) => Some(layer),
-        }
-    }
+    let inputs: Vec<(&str, Value)> = inputs.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    Ok(model.run_blocking(&inputs)?)
 }
 
 /// Reads the elements back. Integers become floats.

@@ -16,12 +16,12 @@ use crate::output::{Answer, Output};
 
 /// Checks every operation and layer on a GPU against f64, and times products, plans and training, within two minutes.
 ///
-/// Work that would take long is left out. Ctrl-C ends the run with a partial report. The exit code is 0 if the report is
-/// complete and every check is right. `docs/hardware/README.md` describes the file, and how to contribute one.
+/// Work that would take long is skipped. Ctrl-C ends the run with a partial report. The exit code is 0 if the report is
+/// complete and every check passed. `docs/hardware/README.md` describes the file, and how to contribute one.
 #[derive(clap::Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
-    /// Part of the adapter's name; `wgru devices` lists the adapters [default: WGRU_ADAPTER, or the best]
+    /// Part of the adapter's name; `wgru devices` lists the adapters [default: WGRU_ADAPTER, or the best one]
     #[arg(long, value_name = "NAME")]
     adapter: Option<String>,
     /// Write the report to this file
@@ -51,7 +51,7 @@ enum Action {
     Rules(RulesArgs),
 }
 
-/// Reads the built-in rules for plans and shaders from reports.
+/// Derives the built-in rules for plans and shaders from reports.
 #[derive(clap::Args, Debug)]
 struct RulesArgs {
     /// The reports

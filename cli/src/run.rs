@@ -8,12 +8,12 @@ use wgru::io::{TensorFile, write_atomically};
 use crate::device::{Which, open};
 use crate::failure::{Failure, Result};
 use crate::inputs;
-use crate::model::{Model, floats};
+use crate::model::{self, floats};
 use crate::output::{Answer, Output};
 
 /// Runs a model on arrays, and writes its outputs as arrays.
 ///
-/// Networks and layers of other files than ONNX have one input, and one output `y`; see `wgru info` for the axes.
+/// Models other than ONNX have one input of any name, and one output `y`; see `wgru info` for the axes.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The model, in any format
@@ -34,11 +34,11 @@ pub struct Args {
 
 pub fn run(args: &Args, out: &Output) -> Result<Answer> {
     let device = open(args.device)?;
-    let model = Model::load(&device, &args.model, args.layer.as_deref())?;
+    let model = model::load(&device, &args.model, args.layer.as_deref())?;
     let inputs = inputs::read(&device, &model, &args.inputs)?;
     std::fs::create_dir_all(&args.output).map_err(|error| Failure::file(&args.output, error))?;
     let mut written = Vec::new();
-    for (name, value) in model.run(&inputs)? {
+    for (name, value) in model::run(&model, &inputs)? {
         let mut file = TensorFile::default();
         file.insert(&name, value.dims(), floats(&value)?);
         let path = args.output.join(format!("{}.npy", name.replace(['/', '\\'], "_")));

@@ -8,7 +8,7 @@ use wgru::Rng;
 use crate::device::{Which, open};
 use crate::failure::{Failure, Result};
 use crate::inputs::{self, Sizes};
-use crate::model::{Model, floats};
+use crate::model::{self, floats};
 use crate::output::{Answer, Output};
 
 /// Measures the plans and products of a model on a GPU, and saves the fastest; programs load them with `Tuning::load`.
@@ -31,7 +31,7 @@ pub struct Args {
 
 pub fn tune(args: &Args, out: &Output) -> Result<Answer> {
     let device = open(Which::Gpu)?;
-    let model = Model::load(&device, &args.model, args.layer.as_deref())?;
+    let model = model::load(&device, &args.model, args.layer.as_deref())?;
     let inputs = match args.inputs.is_empty() {
         true => inputs::random(&device, &model, &args.sizes, &mut Rng::new(args.sizes.seed))?,
         false => inputs::read(&device, &model, &args.inputs)?,
@@ -41,7 +41,9 @@ pub fn tune(args: &Args, out: &Output) -> Result<Answer> {
     let progress = out.progress(0);
     progress.at("measuring");
     let tuning = device.tune(|| {
-        match model.run(&inputs).and_then(|values| values.iter().try_for_each(|(_, value)| floats(value).map(drop))) {
+        match model::run(&model, &inputs)
+            .and_then(|values| values.iter().try_for_each(|(_, value)| floats(value).map(drop)))
+        {
             Ok(()) => {}
             Err(failure) => drop(failed.get_or_insert(failure)),
         }

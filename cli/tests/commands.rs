@@ -93,6 +93,47 @@ fn models_of_audio_programs_convert_to_each_other() {
     assert_eq!(read(&at("again.nam")).metadata["sample_rate"], "44100");
 }
 
+/// A model of GuitarML becomes an ONNX model, and that becomes every other format again, with the same weights.
+#[test]
+fn onnx_models_convert_to_every_format() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = |name: &str| folder.path().join(name);
+    let source = format!("{}/../tests/readers/import/proteus.json", env!("CARGO_MANIFEST_DIR"));
+    let onnx = at("amp.onnx");
+    assert_eq!(json(&["convert", &source, text(&onnx)]).0, 0);
+    let want = TensorFile::import(&source).expect("imported");
+    let bits =
+        |file: &TensorFile, name: &str| file.get(name).expect(name).1.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    let convert = |to: &str, more: &[&str]| {
+        let path = at(to);
+        let (code, value) = json(&[&["convert", text(&onnx), text(&path)], more].concat());
+        assert_eq!(code, 0, "{to}: {value}");
+        TensorFile::import(&path).expect(to)
+    };
+    for (to, more) in [("guitarml.json", &["--guitarml"][..]), ("torch.safetensors", &[]), ("torch.npz", &[])] {
+        let got = convert(to, more);
+        for name in
+            ["rec.weight_ih_l0", "rec.weight_hh_l0", "rec.bias_ih_l0", "rec.bias_hh_l0", "lin.weight", "lin.bias"]
+        {
+            assert_eq!(bits(&got, name), bits(&want, name), "{to}: {name}");
+        }
+    }
+    let aida = convert("aida.json", &[]);
+    assert_eq!((&*aida.metadata["kind"], &*aida.metadata["skip"]), ("aida-x", "true"));
+    assert_eq!(bits(&aida, "layers.0.weight_hh_l0"), bits(&want, "rec.weight_hh_l0"));
+    let keras = convert("keras.npz", &["--keras"]);
+    assert_eq!(keras.get("recurrent_kernel").expect("kernel").0, [2, 8]);
+    // Neural Amp Modeler adds nothing to the output.
+    let (code, value) = json(&["convert", text(&onnx), text(&at("amp.nam"))]);
+    assert_eq!(code, 2, "{value}");
+    // Other models keep the names of their weights.
+    let other = format!("{}/../tests/onnx/pytorch/words.onnx", env!("CARGO_MANIFEST_DIR"));
+    assert_eq!(json(&["convert", &other, text(&at("words.safetensors"))]).0, 0);
+    assert!(TensorFile::open(at("words.safetensors")).expect("file").names().any(|name| name == "embedding.weight"));
+    let (_, value) = json(&["convert", &other, text(&at("words.json"))]);
+    assert!(value["error"].as_str().is_some_and(|error| error.contains("integers")), "{value}");
+}
+
 #[test]
 fn devices_are_compared_with_f64_and_timed() {
     let folder = tempfile::tempdir().expect("folder");

@@ -8,14 +8,14 @@ use crate::common::args::{DeviceChoice, above_zero, positive};
 use crate::machine::ROLLING;
 
 const NOTES: &str = "\
-Without FILE, `ecg` takes a synthetic recording of 4 minutes.
+Without FILE, `ecg` uses a synthetic recording of 4 minutes.
 
   ecg      A recording as .npy or .npz with one array, or as text with one number per line. Learns to predict the next
-           samples on the first half, calibrates the alarm on the next fifth, and counts alarms on the rest: as it is,
-           and with anomalies put in at known places.
+           samples on the first half, calibrates the alarm on the next fifth, and counts alarms on the rest: unchanged,
+           and with anomalies inserted at known places.
   machine  A table with the header `timestamp,value`, as in the Numenta Anomaly Benchmark (NAB). Learns from the
-           probation period alone, and then scores row by row. --labels is NAB's combined_windows.json; with it, NAB's
-           score is computed beside those of NAB's Gaussian and random detectors.
+           probation period only, and then scores row by row. --labels is NAB's combined_windows.json; with it, NAB's
+           score is computed and compared with those of NAB's Gaussian and random detectors.
   engines  NASA's C-MAPSS table of engines that run to failure, 26 columns: engine, cycle, 3 settings, 21 sensors.
            Predicts the remaining cycles of engines that were held out.
 
@@ -25,8 +25,8 @@ With --load and --stream, reads a line and writes a line: for `ecg`, a number; f
   ecg, machine   value, score, p-value, 1 for an alarm and 0 for none
   engines        engine, cycle, predicted remaining cycles
 
-With --state FILE, the state is read from this file if it exists, and written to it at the end, also after an error in a
-line and after Ctrl-C. The next call continues from there, with the same output as a single call.";
+With --state FILE, the state is read from this file if it exists, and written to it at the end, even after an error in a
+line or Ctrl-C. The next call continues from there, with the same output as a single call.";
 
 /// Finds anomalies in an ECG or in the temperature of a machine, or predicts the remaining life of engines.
 #[derive(Parser, Clone, Debug)]
@@ -47,13 +47,13 @@ pub struct Args {
     /// Share of normal samples whose p-value raises an alarm [default: 0.002]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub alpha: Option<f64>,
-    /// Rows for which the score of `machine` must have been lower than at an alarm, so that an episode has few alarms
+    /// Rows for which the score of `machine` must have been lower before an alarm, so that an episode has few alarms
     #[arg(long, value_name = "ROWS", value_parser = rest, default_value = "48")]
     pub rest: usize,
     /// Engines held out, the last ones of the table
     #[arg(long, value_name = "N", value_parser = positive, default_value = "20")]
     pub held_out: usize,
-    /// Random cycles at which each of these engines is judged
+    /// Number of random cycles at which each of these engines is tested
     #[arg(long, value_name = "N", value_parser = positive, default_value = "10")]
     pub cuts: usize,
     /// Passes over the training data [default: 150 for `ecg`, 300 for `machine`, 200 for `engines`]

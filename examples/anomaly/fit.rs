@@ -2,7 +2,7 @@
 
 use wgru::io::load_checkpoint_with;
 use wgru::nn::Mode;
-use wgru::train::{AdamConfig, Batch, Data, Method, Optimizer, Schedule, TrainOptions, Trainer};
+use wgru::train::{Batch, Data, Optimizer, Schedule, TrainOptions, Trainer};
 use wgru::{Rng, Tensor};
 
 use crate::args::Args;
@@ -38,8 +38,7 @@ pub fn fit(
     ];
     let (checkpoint, continued) = Checkpoint::open(args.checkpoint.as_deref(), CHECKPOINT, options)?;
     let updates = args.epochs().saturating_mul(data.len().div_ceil(args.batch)) as u64;
-    let adam = AdamConfig { weight_decay: 0.01, ..AdamConfig::default() };
-    let optimizer = Optimizer::new(parameters, Method::AdamW(adam), args.rate)?;
+    let optimizer = Optimizer::adamw(parameters, args.rate)?;
     let options = TrainOptions {
         epochs: args.epochs(),
         batch: args.batch,

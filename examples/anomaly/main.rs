@@ -8,6 +8,10 @@
 //! cargo run --release --example anomaly -- --load out/anomaly.safetensors --stream --state FILE < lines.txt
 //! ```
 
+#[macro_use]
+#[path = "../common/print.rs"]
+mod print;
+
 mod args;
 mod beats;
 mod calibration;

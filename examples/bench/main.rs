@@ -3,6 +3,10 @@
 //! `check` is the sum of the first sequence's outputs at the last step: programs that compute the same function print
 //! the same value. `scripts/bench.sh` alternates this program with others, and prints the table of `ratios`.
 
+#[macro_use]
+#[path = "../common/print.rs"]
+mod print;
+
 mod growth;
 mod memory;
 #[cfg(feature = "gpu")]

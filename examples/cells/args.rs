@@ -8,12 +8,12 @@ use crate::cell::Kind;
 use crate::common::args::{above_zero, positive};
 
 const NOTES: &str = "\
-Every task is learned twice by every cell: with the same number of units, and with the same number of parameters (within
-2 %, embeddings not counted). The GRU is the same in both. All cells have the same updates, batches and optimizer (Adam,
-gradients clipped to norm 1). The learning rate is chosen for the cell and the task from 0.001, 0.003 and 0.01: the
-largest that is at most 1 % worse than the best on the validation data, after half of the updates, with equal units and a
-seed that is not among the others. The tasks with T = 1000 use the rates of T = 200. The quality is that of the test,
-with the weights of the best validation.
+Every cell is trained on every task twice: with the same number of units as the others, and with the same number of
+parameters (within 2 %, embeddings not counted). The GRU is the same in both. All cells have the same updates, batches
+and optimizer (Adam, gradients clipped to norm 1). The learning rate is chosen for each cell and task from 0.001, 0.003
+and 0.01: the largest that is at most 1 % worse than the best on the validation data, after half of the updates, with
+equal units and a separate seed. The tasks with T = 1000 use the rates of T = 200. The quality is measured on the test
+data, with the weights that were best on the validation data.
 
 Tasks whose data are not given are SKIPPED:
   --etth1 ETTh1.csv       https://github.com/zhouhaoyi/ETDataset (CC BY-ND 4.0)
@@ -21,9 +21,9 @@ Tasks whose data are not given are SKIPPED:
                           (sed 's/^/negative\\t/' rt-polarity.neg; sed 's/^/positive\\t/' rt-polarity.pos) > TABLE
   --text FILE             for example tinyshakespeare, the file input.txt of Andrej Karpathy's char-rnn
 
-All results are kept in --results, where every run is added as a line when it ends. After Ctrl-C, the same command
-continues with the runs that are missing. --report shows the results as far as they are. Times are measured first, while
-nothing else of this program runs; to measure them again, remove the lines of the phase time.";
+Every run adds a line to the file of --results when it ends. After Ctrl-C, the same command continues with the missing
+runs. --report shows the results so far. Times are measured first, while this program does nothing else; to measure them
+again, remove the lines of the phase time.";
 
 /// Compares GRU, LSTM, RNN, minGRU, and a GRU with attention: parameters, time, updates and quality.
 #[derive(Parser, Clone, Debug)]
@@ -35,7 +35,7 @@ pub struct Args {
     /// Cells, separated by commas [default: all]
     #[arg(long, value_enum, value_name = "CELLS", value_delimiter = ',')]
     pub cells: Vec<Kind>,
-    /// Runs of every cell, each with another seed [default: 5; with --quick, 2]
+    /// Number of runs of every cell, each with a different seed [default: 5; with --quick, 2]
     #[arg(long, value_name = "N", value_parser = up_to::<1000>)]
     pub seeds: Option<usize>,
     /// Least number of units of a layer with equal units; each task takes the first from here for which equal
@@ -48,7 +48,7 @@ pub struct Args {
     /// Learning rate of all runs [default: chosen for each cell and task; with --quick, 0.01]
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub rate: Option<f64>,
-    /// Updates of every run [default: those of the task]
+    /// Number of updates of every run [default: depends on the task]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub updates: Option<usize>,
     /// Table of the tasks etth1 and etth1-5%: ETTh1.csv
@@ -63,7 +63,7 @@ pub struct Args {
     /// Few tasks, seeds and updates, to see in two minutes that everything works
     #[arg(long)]
     pub quick: bool,
-    /// Runs at the same time, each on one thread [default: one for each processor]
+    /// Number of simultaneous runs, each on one thread [default: one for each processor]
     #[arg(long, value_name = "N", value_parser = up_to::<64>)]
     pub jobs: Option<usize>,
     /// File of all runs [default: out/cells.jsonl; with --quick, out/cells-quick.jsonl]

@@ -5,6 +5,10 @@
 //! cargo run --release --example cells -- --etth1 ETTh1.csv --polarity polarity.tsv --text tinyshakespeare.txt
 //! ```
 
+#[macro_use]
+#[path = "../common/print.rs"]
+mod print;
+
 mod args;
 mod batch;
 mod cell;

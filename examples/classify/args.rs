@@ -7,7 +7,7 @@ use clap::{Parser, ValueEnum};
 use crate::common::args::{DeviceChoice, dropout, positive};
 
 const NOTES: &str = "\
-Without --data, tells the language of surnames, letter by letter (10 languages, built in).
+Without --data, identifies the language of surnames, letter by letter (10 languages, built in).
 
 --data takes a table with a label and a text in every line: separated by tabs, or by commas if no line has a tab. By
 default there is no header, the label is the first column and the text the second. With --columns, the first line is a
@@ -23,7 +23,7 @@ Polarity of 10,662 sentences from film reviews (sentence_polarity.zip of nltk_da
 
 With --load, every line of the input is classified: label, probability and text, separated by tabs.";
 
-/// Classifies texts with a bidirectional GRU and attention, and shows which words it read.
+/// Classifies texts with a bidirectional GRU and attention, and shows the attention to each word.
 #[derive(Parser, Clone, Debug)]
 #[command(name = "classify", after_help = NOTES, args_override_self = true)]
 pub struct Args {
@@ -33,7 +33,7 @@ pub struct Args {
     /// Names of the columns with label and text, separated by a comma [default: the first two columns, no header]
     #[arg(long, value_name = "LABEL,TEXT", value_delimiter = ',', num_args = 1, requires = "data")]
     pub columns: Vec<String>,
-    /// Units of the texts [default: words; for the built-in table, letters]
+    /// Kind of token [default: words; for the built-in table, letters]
     #[arg(long, value_enum)]
     pub tokens: Option<Tokens>,
     /// Cut off texts after this many tokens
@@ -52,13 +52,13 @@ pub struct Args {
     /// Initial learning rate, with cosine decay
     #[arg(long, value_name = "RATE", default_value = "0.002")]
     pub rate: f64,
-    /// Values of the vector of a token
+    /// Width of the embedding of a token
     #[arg(long, value_name = "N", value_parser = positive, default_value = "64")]
     pub embedding: usize,
     /// Hidden units of each direction of the GRU
     #[arg(long, value_name = "N", value_parser = positive, default_value = "48")]
     pub hidden: usize,
-    /// Dropout probability of vectors and states during training [default: 0.5; for letters, 0.2]
+    /// Dropout probability of embeddings and states during training [default: 0.5; for letters, 0.2]
     #[arg(long, value_name = "SHARE", value_parser = dropout)]
     pub dropout: Option<f32>,
     /// Probability during training that a token is replaced by the unknown one [default: 0.2; for letters, 0]

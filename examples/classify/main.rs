@@ -6,6 +6,10 @@
 //! cargo run --release --example classify -- --load out/classify.safetensors < lines.txt
 //! ```
 
+#[macro_use]
+#[path = "../common/print.rs"]
+mod print;
+
 mod args;
 mod bayes;
 #[path = "../common/mod.rs"]
@@ -24,7 +28,7 @@ use std::time::Instant;
 use clap::Parser;
 use wgru::io::{TensorFile, load_checkpoint_with};
 use wgru::nn::Mode;
-use wgru::train::{AdamConfig, Batch, HostData, Method, Optimizer, Schedule, TrainOptions, Trainer};
+use wgru::train::{AdamWConfig, Batch, HostData, Method, Optimizer, Schedule, TrainOptions, Trainer};
 use wgru::{Device, Rng};
 
 use args::{Args, Tokens};
@@ -188,7 +192,7 @@ fn learn(
     let classifier = Classifier::new(device, Spec::of(data, args.longest, sizes), &mut rng)?;
     let epochs = epochs(args, data.unit);
     let updates = epochs.saturating_mul(data.train.len().div_ceil(args.batch)) as u64;
-    let adam = AdamConfig { weight_decay: args.decay, ..AdamConfig::default() };
+    let adam = AdamWConfig { weight_decay: args.decay, ..AdamWConfig::default() };
     let optimizer = Optimizer::new(classifier.parameters(), Method::AdamW(adam), args.rate)?;
     let options = TrainOptions {
         epochs,

@@ -6,6 +6,10 @@
 //! cargo run --release --example denoise -- speech.wav clean.wav --model weights.rnn --mix white --snr 5
 //! ```
 
+#[macro_use]
+#[path = "../common/print.rs"]
+mod print;
+
 #[cfg(test)]
 mod allocations;
 mod args;

@@ -81,7 +81,7 @@ fn silence_stays_silent_and_frames_continue() {
     }
 }
 
-/// RNNoise runs layers, which allocate tensors.
+/// The last model, RNNoise, is not an ONNX model.
 #[test]
 fn frames_of_onnx_models_allocate_nothing() {
     let Some([onnx @ .., _]) = models() else { return };

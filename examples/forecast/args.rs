@@ -11,8 +11,8 @@ use crate::time::Cycle;
 use crate::transform::Transform;
 
 const NOTES: &str = "\
-Without options, forecasts tomorrow's highest temperature in Seattle (daily, NOAA, built in). The last 365 days are the
-test.
+Without options, forecasts tomorrow's highest temperature in Seattle (daily, NOAA, built in), and tests on the last 365
+days.
 
 The table is split by time: training, then validation, then test. Without --train, --validation and --test:
   hourly, 20 months or more  12, 4 and 4 months of 30 days from the first row, the usual split of the ETT tables
@@ -21,10 +21,11 @@ The table is split by time: training, then validation, then test. Without --trai
 With --train N, the parts are counted from the first row; otherwise the test ends at the last row. Several series are
 split one by one.
 
-Training and validation part determine everything: standardization, weights, the parameters of the baselines, and the
-intervals, which are calibrated on the errors in the validation part. From then on, intervals widen or narrow with the
-coverage so far. Scores are means over all steps of the horizon and all windows of the test. If the training part covers
-a cycle (day, year) at least twice, the network also gets the sine and cosine of the time to forecast.
+Only the training and validation parts are used to fit anything: standardization, weights, the parameters of the
+baselines, and the intervals, which are calibrated on the errors in the validation part. After it, intervals widen or
+narrow with the coverage so far. Scores are means over all steps of the horizon and all windows of the test. If the
+training part covers a cycle (day, year) at least twice, the network also gets the sine and cosine of the time to
+forecast.
 
 Columns that are known in advance (--known) need values for the dates to forecast: rows at the end of the table in which
 the other columns are empty. Missing cells and dates, and dates that occur twice, are errors that name their lines,
@@ -34,10 +35,11 @@ Transformer temperature, 24 hours from 96 (github.com/zhouhaoyi/ETDataset, ETTh1
   cargo run --release --example forecast -- --csv ETTh1.csv --column OT --window 96 --horizon 24 \\
       --train 8640 --validation 2880 --test 2880
 A little better on the built-in table, and six times slower: --refit --members 6 --hidden 32
-A model goes on from new rows without training:
+A saved model forecasts from new rows without training:
   cargo run --release --example forecast -- --load out/forecast.safetensors --csv NEW.csv --forecast next.csv";
 
-/// Forecasts series with a GRU, beside persistence, seasonal naive, ridge regression, exponential smoothing and Theta.
+/// Forecasts series with a GRU, compared with persistence, seasonal naive, ridge regression, exponential smoothing and
+/// Theta.
 #[derive(Parser, Debug)]
 #[command(name = "forecast", after_help = NOTES)]
 pub struct Args {

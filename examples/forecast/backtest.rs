@@ -48,13 +48,13 @@ pub fn run(
         let name = format!("{} to {}", series.label(test.start), series.label(test.end - 1));
         let scores = of_block(args, columns.clone(), source, device, &parts, [window, horizon], &bar)?;
         bar.suspend(|| {
-            say!("block {} of {blocks}, {name}: {}", block + 1, headline(&borrowed(&scores)));
+            println!("block {} of {blocks}, {name}: {}", block + 1, headline(&borrowed(&scores)));
         });
         found.blocks.push((name, scores));
     }
     bar.finish_and_clear();
     let (ahead, all) = (found.ahead(), headline(&borrowed(&found.mean())));
-    say!("\n{all}; ahead by RMSE in {ahead} of {blocks} blocks\n\n{}", found.table());
+    println!("\n{all}; ahead by RMSE in {ahead} of {blocks} blocks\n\n{}", found.table());
     Ok(found)
 }
 

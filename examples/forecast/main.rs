@@ -5,17 +5,9 @@
 //! cargo run --release --example forecast -- --csv FILE --column NAME --horizon 24 --window 96 --device gpu
 //! ```
 
-/// Prints a line. Unlike `println`, does not panic if the reader, for example `head`, has enough. Tests capture it.
-macro_rules! say {
-    ($($text:tt)*) => {{
-        if cfg!(test) {
-            println!($($text)*);
-        } else {
-            use std::io::Write;
-            let _ = writeln!(std::io::stdout(), $($text)*);
-        }
-    }};
-}
+#[macro_use]
+#[path = "../common/print.rs"]
+mod print;
 
 mod adapt;
 mod args;
@@ -120,14 +112,14 @@ fn run(args: &Args, interrupted: &dyn Fn() -> bool) -> Result<Option<Done>> {
     let holidays = args.holidays.as_deref().map(Holidays::open).transpose()?;
     let source = Source { panel: &panel, holidays: holidays.as_ref() };
     let device = args.device.open()?;
-    say!("device: {} ({})", device.info().name, device.info().reason);
-    panel.notes.iter().for_each(|note| say!("{}: {note}", panel.file_name()));
+    println!("device: {} ({})", device.info().name, device.info().reason);
+    panel.notes.iter().for_each(|note| println!("{}: {note}", panel.file_name()));
 
     let [window, horizon] = sizes(args, &panel);
     if let Some(blocks) = args.backtest {
         let report = backtest::run(args, columns, &source, &device, [window, horizon], blocks)?;
         if args.json {
-            say!("{}", report.json());
+            println!("{}", report.json());
         }
         return Ok(Some(Done { report: None, outlook: None }));
     }
@@ -146,7 +138,7 @@ fn run(args: &Args, interrupted: &dyn Fn() -> bool) -> Result<Option<Done>> {
             }
             let splits = splits(args, &panel, spec.window, spec.horizon);
             if let Err(why) = &splits {
-                say!("no test: {why}");
+                println!("no test: {why}");
             }
             (forecaster, splits.ok(), Vec::new())
         }
@@ -179,7 +171,7 @@ fn learn(
     let learned = evaluate::train(args, device, spec, source, splits, session)?;
     bar.finish_and_clear();
     if learned.is_none() {
-        say!("{}", checkpoint.farewell());
+        println!("{}", checkpoint.farewell());
     }
     Ok(learned)
 }
@@ -211,23 +203,23 @@ fn finish(
         device: forecaster.device.info().name.clone(),
     });
     if let (Some(report), Some(splits)) = (&report, splits) {
-        say!("\n{}\n{}\n", report.headline(), describe(panel, spec, splits));
-        say!("{}", report.table());
-        report.training().iter().for_each(|training| say!("{training}"));
+        println!("\n{}\n{}\n", report.headline(), describe(panel, spec, splits));
+        println!("{}", report.table());
+        report.training().iter().for_each(|training| println!("{training}"));
     }
     let outlook = match beyond(forecaster, panel, &inputs)? {
         Ok(outlook) => Some(outlook),
         Err(why) => {
-            say!("no forecast beyond the table: {why}");
+            println!("no forecast beyond the table: {why}");
             None
         }
     };
     let written = write_files(args, forecaster, panel, tested.as_ref(), outlook.as_ref())?;
-    say!("{:.1} s; wrote {}", start.elapsed().as_secs_f64(), written.join(", "));
+    println!("{:.1} s; wrote {}", start.elapsed().as_secs_f64(), written.join(", "));
     if args.json {
         let mut json = report.as_ref().map(Report::json).unwrap_or_default();
         json.insert("forecast".into(), outlook.as_ref().map(Outlook::json).unwrap_or_default());
-        say!("{}", serde_json::Value::from(json));
+        println!("{}", serde_json::Value::from(json));
     }
     Ok(Done { report, outlook })
 }

@@ -3,7 +3,7 @@
 use indicatif::ProgressBar;
 use wgru::io::load_checkpoint_with;
 use wgru::nn::Mode;
-use wgru::train::{AdamConfig, Batch, Method, Optimizer, Schedule, TrainOptions, Trainer};
+use wgru::train::{Batch, Optimizer, Schedule, TrainOptions, Trainer};
 use wgru::{Device, Rng, Tensor};
 
 use crate::common::Result;
@@ -153,15 +153,14 @@ impl Stage<'_> {
             ema: how.ema,
             ..TrainOptions::default()
         };
-        let adam = AdamConfig { weight_decay: 0.01, ..AdamConfig::default() };
-        let optimizer = Optimizer::new(network.parameters(), Method::AdamW(adam), how.rate)?;
+        let optimizer = Optimizer::adamw(network.parameters(), how.rate)?;
         let mut trainer = Trainer::new(optimizer, options, rng);
         trainer.keep_every(Some(SNAPSHOT));
         let mut curve = Curve::default();
         if let Some(continued) = session.continued.take() {
             load_checkpoint_with(&mut trainer, &continued.file)?;
             curve = continued.curve;
-            say!("continues {} with {name}, epoch {}", session.checkpoint.path().display(), trainer.epoch() + 1);
+            println!("continues {} with {name}, epoch {}", session.checkpoint.path().display(), trainer.epoch() + 1);
         }
         let (levels, unit) = (spec.levels(), crate::model::unit(spec, 0));
         let step = |batch: &Batch, mode: &mut Mode| {

@@ -8,6 +8,10 @@
 //! The folder contains `checkpoint20.npz` (from the package) and `vocab.json` (the package's lists `graphemes` and
 //! `phonemes`), and for `--check` also `expected_predictions.tsv`: word, tab, phonemes.
 
+#[macro_use]
+#[path = "../common/print.rs"]
+mod print;
+
 mod model;
 
 use std::path::PathBuf;

@@ -7,6 +7,10 @@
 //! A GRU learns to forecast the next day's highest temperature in Seattle from three years of data. The plot,
 //! `out/gates.svg`, shows the fourth year.
 
+#[macro_use]
+#[path = "../common/print.rs"]
+mod print;
+
 mod color;
 mod picture;
 mod weather;
@@ -18,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use wgru::nn::{Gru, Linear, Mode, Module, RecurrentConfig, RunOptions};
-use wgru::train::{AdamConfig, HostData, Method, Optimizer, Schedule, TrainOptions, Trainer, loss};
+use wgru::train::{AdamWConfig, HostData, Method, Optimizer, Schedule, TrainOptions, Trainer, loss};
 use wgru::{Device, Rng, Tensor, parts};
 
 use picture::{Heat, Picture};
@@ -107,7 +111,7 @@ fn run(args: &Args) -> Result<()> {
     let year = weather.last_year();
     let hidden = args.hidden as usize;
     let model = Forecaster::new(&device, hidden, &mut rng)?;
-    let adam = AdamConfig { weight_decay: 0.05, ..Default::default() };
+    let adam = AdamWConfig { weight_decay: 0.05, ..Default::default() };
     let optimizer = Optimizer::new(model.parameters(), Method::AdamW(adam), RATE)?;
     let updates = args.epochs.saturating_mul(UPDATES) as u64;
     let options = TrainOptions {

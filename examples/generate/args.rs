@@ -8,20 +8,20 @@ use wgru::models::decode::Sampling;
 use crate::common::args::{DeviceChoice, above_zero, dropout, positive};
 
 const NOTES: &str = "\
-Without --text, learns from 100 kB of Shakespeare (built in), in about a minute on two cores. The last tenth of a text
-is held out: training never sees it, and the network's bits per character are measured on it, beside those of n-grams.
+Without --text, trains on 100 kB of Shakespeare (built in), in about a minute on two cores. The last tenth of a text is
+held out: the loss per character of the network and of n-grams is measured on it, in nats and bits.
 
 Shakespeare, 1.1 MB (https://github.com/karpathy/char-rnn, data/tinyshakespeare/input.txt), in half an hour:
   cargo run --release --example generate -- --text input.txt
   cargo run --release --example generate -- --load out/generate.safetensors --prompt 'ROMEO:' --temperature 0.7
 
 --chat takes a file of pairs: a question, a tab, and an answer in every line. The network then answers the lines of the
-standard input. It is a small network: it repeats answers that it has read, to questions that resemble those it has
-read, and understands nothing.
+standard input. Such a small network only repeats answers from its training data, to questions that resemble those in
+it.
   cargo run --release --example generate -- --chat pairs.tsv
   cargo run --release --example generate -- --load out/generate.safetensors";
 
-/// Learns to write from a text, character by character or in byte pairs, and writes.
+/// Trains a language model on a text, by characters or byte pairs, and generates text.
 #[derive(Parser, Clone, Debug)]
 #[command(name = "generate", after_help = NOTES, args_override_self = true)]
 pub struct Args {
@@ -31,7 +31,7 @@ pub struct Args {
     /// Pairs of question and answer to learn from, separated by a tab
     #[arg(long, value_name = "FILE", conflicts_with = "text")]
     pub chat: Option<PathBuf>,
-    /// Units that are read and written
+    /// Kind of token
     #[arg(long, value_enum, default_value_t = TokenChoice::Chars)]
     pub tokens: TokenChoice,
     /// Number of byte pairs, including the 256 single bytes
@@ -40,7 +40,7 @@ pub struct Args {
     /// Passes over the text [default: 20; for the built-in text, 16]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub epochs: Option<usize>,
-    /// Parts of the text that are read side by side
+    /// Parts of the text that are read in parallel
     #[arg(long, value_name = "N", value_parser = positive, default_value = "32")]
     pub rows: usize,
     /// Tokens through which errors are propagated back; the state is carried on from there
@@ -49,7 +49,7 @@ pub struct Args {
     /// Initial learning rate, with cosine decay
     #[arg(long, value_name = "RATE", default_value = "0.002")]
     pub rate: f64,
-    /// Values of the vector of a token
+    /// Width of the embedding of a token
     #[arg(long, value_name = "N", value_parser = positive, default_value = "64")]
     pub embedding: usize,
     /// Hidden units of the GRU [default: 512; for the built-in text, 192]
@@ -58,7 +58,7 @@ pub struct Args {
     /// Number of layers of the GRU
     #[arg(long, value_name = "N", value_parser = positive, default_value = "1")]
     pub layers: usize,
-    /// Dropout probability of vectors and states during training
+    /// Dropout probability of embeddings and states during training
     #[arg(long, value_name = "SHARE", value_parser = dropout, default_value = "0.3")]
     pub dropout: f32,
     /// Little text and a small network, to see in seconds that everything works
@@ -77,7 +77,7 @@ pub struct Args {
     /// File for the model
     #[arg(long, value_name = "FILE", default_value = "out/generate.safetensors")]
     pub save: PathBuf,
-    /// Load a saved model, and only write, or answer if it was trained with --chat
+    /// Load a saved model, and only generate text, or answer questions if it was trained with --chat
     #[arg(long, value_name = "FILE", conflicts_with_all = ["text", "chat"])]
     pub load: Option<PathBuf>,
     /// Beginning of the text to write [default: that of a line]

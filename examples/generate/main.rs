@@ -7,6 +7,10 @@
 //! cargo run --release --example generate -- --chat pairs.tsv
 //! ```
 
+#[macro_use]
+#[path = "../common/print.rs"]
+mod print;
+
 mod args;
 mod author;
 #[path = "../common/mod.rs"]
@@ -27,7 +31,7 @@ use std::time::Instant;
 use clap::Parser;
 use wgru::io::{TensorFile, load_checkpoint_with};
 use wgru::nn::Mode;
-use wgru::train::{AdamConfig, Batch, Method, Optimizer, Schedule, TrainOptions, Trainer};
+use wgru::train::{Batch, Optimizer, Schedule, TrainOptions, Trainer};
 use wgru::{Device, Rng, Tensor};
 
 use args::{Args, TokenChoice};
@@ -227,8 +231,7 @@ fn learn(
     let rows = Rows::new(device, &encoded.train, args.rows, args.steps);
     let (epochs, batch) = (epochs(args), rows.rows());
     let updates = epochs.saturating_mul(rows.windows()) as u64;
-    let adam = AdamConfig { weight_decay: 0.01, ..AdamConfig::default() };
-    let optimizer = Optimizer::new(model.parameters(), Method::AdamW(adam), args.rate)?;
+    let optimizer = Optimizer::adamw(model.parameters(), args.rate)?;
     let options = TrainOptions {
         epochs,
         batch,

@@ -30,7 +30,7 @@ impl Report {
         let (length, best) = self.best();
         let mut out = match self.nats < best {
             true => format!("The network is better than n-grams, by {:.3} nats per character.\n", best - self.nats),
-            false => format!("The network is worse than the {} before: train for longer.\n", name(length)),
+            false => format!("The network is worse than n-grams after {}: train for longer.\n", name(length)),
         };
         let mut entries: Vec<(String, f64)> = vec![("GRU".into(), self.nats)];
         entries.extend(self.ngrams.iter().enumerate().map(|(length, nats)| (format!("after {}", name(length)), *nats)));
@@ -84,7 +84,7 @@ mod tests {
         };
         assert!(report(1.9).table().starts_with("The network is better than n-grams, by 0.100 nats"));
         let worse = report(2.1).table();
-        assert!(worse.starts_with("The network is worse than the 1 character before"), "{worse}");
+        assert!(worse.starts_with("The network is worse than n-grams after 1 character"), "{worse}");
         assert!(worse.lines().nth(2).unwrap().starts_with("after 1 character"), "{worse}");
         let value: serde_json::Value = serde_json::from_str(&report(LN_2).json()).unwrap();
         assert_eq!((value["bits_per_character"].as_f64(), value["ngram_nats"][1].as_f64()), (Some(1.0), Some(2.0)));

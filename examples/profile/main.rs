@@ -3,6 +3,10 @@
 //! `cargo run --release --example profile -- --svg profile.svg`. The adapter must support timestamps. Every dispatch is
 //! measured separately, so the sum exceeds the time of an unprofiled step.
 
+#[macro_use]
+#[path = "../common/print.rs"]
+mod print;
+
 mod flame;
 
 use std::collections::BTreeMap;

@@ -13,6 +13,10 @@
 //! error = 10·log10(Σ |Y' − Y|² / Σ |Y|²)
 //! ```
 
+#[macro_use]
+#[path = "../common/print.rs"]
+mod print;
+
 mod amp;
 mod resampled;
 mod signals;
@@ -37,7 +41,7 @@ struct Args {
     /// Models with one recurrent part and a linear layer: .nam (LSTM), RTNeural, AIDA-X, GuitarML
     #[arg(value_name = "MODEL", required = true)]
     models: Vec<PathBuf>,
-    /// Rate of models whose file does not say it, in Hz
+    /// Rate of models whose file does not state it, in Hz
     #[arg(
         long, value_name = "HZ", default_value_t = 44_100,
         value_parser = clap::value_parser!(u32).range(40_000..=192_000)

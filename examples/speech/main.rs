@@ -5,6 +5,10 @@
 //! cargo run --release --example speech -- --data FOLDER --device gpu
 //! ```
 
+#[macro_use]
+#[path = "../common/print.rs"]
+mod print;
+
 mod args;
 mod audio;
 #[path = "../common/mod.rs"]
@@ -20,7 +24,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use wgru::nn::Mode;
-use wgru::train::{AdamConfig, Batch, Data, Method, Optimizer, Schedule, TrainOptions, Trainer};
+use wgru::train::{Batch, Data, Optimizer, Schedule, TrainOptions, Trainer};
 use wgru::{Device, Rng};
 
 use args::Args;
@@ -99,8 +103,7 @@ fn fit(args: &Args, device: &Device, model: &Model, train: &[Recording], mel: &M
     let expected = (train.len() / 3).div_ceil(args.batch).max(1);
     let epochs = args.epochs.unwrap_or(UPDATES.div_ceil(expected));
     let steps = epochs.saturating_mul(expected) as u64;
-    let adam = AdamConfig { weight_decay: 0.01, ..AdamConfig::default() };
-    let optimizer = Optimizer::new(model.parameters(), Method::AdamW(adam), args.rate)?;
+    let optimizer = Optimizer::adamw(model.parameters(), args.rate)?;
     let options = TrainOptions {
         batch: args.batch,
         clip_norm: Some(5.0),

@@ -7,13 +7,13 @@ use clap::{Parser, ValueEnum};
 use crate::common::args::{DeviceChoice, above_zero, dropout, positive};
 
 const NOTES: &str = "\
-Without --pairs, translates dates as people write them (\"Tuesday, the 3rd of March 1987\") to ISO 8601
+Without --pairs, converts dates as people write them (\"Tuesday, the 3rd of March 1987\") to ISO 8601
 (\"1987-03-03\"), letter by letter. The dates are generated.
 
 --pairs takes a file with a source and a target in every line, separated by a tab; further columns are ignored. Sources
 are drawn for the test, with all of their targets as references. Training sees none of them, not even with other case or
-punctuation. BLEU is counted as sacrebleu does by default, also with only the first reference of each source, and
-compared with that of the most similar known source's translation.
+punctuation. BLEU is computed as by default in sacrebleu, with all references and with only the first one of each
+source. It is compared with a baseline: the known translation of the most similar source in the training data.
 
 English to French, sentences of at most 10 words (https://www.manythings.org/anki/fra-eng.zip), in half an hour:
   cargo run --release --example translate -- --pairs fra.txt
@@ -21,7 +21,7 @@ English to French, sentences of at most 10 words (https://www.manythings.org/ank
 
 With --load, every line of the input is translated.";
 
-/// Learns to translate with attention, and draws the attention.
+/// Trains a translation model with attention, and draws the attention.
 #[derive(Parser, Clone, Debug)]
 #[command(name = "translate", after_help = NOTES, args_override_self = true)]
 pub struct Args {
@@ -37,7 +37,7 @@ pub struct Args {
     /// Number of sources held out for the test [default: 1000; 500 dates]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub test: Option<usize>,
-    /// Maximum number of byte pairs of each language, the 256 single bytes included [default: 2000; for dates, 256,
+    /// Maximum number of byte pairs of each language, including the 256 single bytes [default: 2000; for dates, 256,
     /// which are letters]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub vocabulary: Option<usize>,
@@ -47,7 +47,7 @@ pub struct Args {
     /// How decoder and encoder states are compared
     #[arg(long, value_enum, default_value_t = ScoreChoice::General)]
     pub score: ScoreChoice,
-    /// Values of the vector of a token [default: 192; for dates, 48]
+    /// Width of the embedding of a token [default: 192; for dates, 48]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub embedding: Option<usize>,
     /// Hidden units of the decoder, and of each direction of the encoder [default: 256; for dates, 48]
@@ -68,7 +68,7 @@ pub struct Args {
     /// Dropout probability during training [default: 0.2; for dates, 0.1]
     #[arg(long, value_name = "SHARE", value_parser = dropout)]
     pub dropout: Option<f32>,
-    /// Probability that training spreads over all tokens instead of the right one [default: 0.1; for dates, 0]
+    /// Label smoothing: probability that the target spreads over all tokens [default: 0.1; for dates, 0]
     #[arg(long, value_name = "SHARE", value_parser = dropout)]
     pub smoothing: Option<f32>,
     /// Fraction of the training steps that are fed the target; the others are fed the model's own output

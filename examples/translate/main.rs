@@ -6,6 +6,10 @@
 //! cargo run --release --example translate -- --load out/translate.safetensors < lines.txt
 //! ```
 
+#[macro_use]
+#[path = "../common/print.rs"]
+mod print;
+
 mod args;
 mod bleu;
 mod clock;

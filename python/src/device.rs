@@ -88,13 +88,13 @@ impl Device {
         &self.inner.info().reason
     }
 
-    /// Whether this is a GPU, or a software adapter of a GPU.
+    /// Whether this is a GPU or a software adapter.
     #[getter]
     fn is_gpu(&self) -> bool {
         self.inner.is_gpu()
     }
 
-    /// Whether this is a GPU, and no software adapter.
+    /// Whether this is a hardware GPU, not a software adapter.
     #[getter]
     fn is_hardware_gpu(&self) -> bool {
         self.inner.info().is_hardware_gpu()

@@ -42,8 +42,11 @@ pub fn load(
     let layers = file.layers();
     if let (ModelFile::Weights(file), None, None) = (&file, layer, head)
         && file.metadata.get("kind").is_some_and(|kind| kind == KIND)
+        // Files of io::network_to_file may hold layers and connections that only networks have.
+        && !file.metadata.contains_key("skip")
+        && let Ok(sequence) = sequence(device, file)
     {
-        return Ok((Content::Sequence(sequence(device, file)?), layers));
+        return Ok((Content::Sequence(sequence), layers));
     }
     Ok(match (file.load_blocking(device, layer)?, &file) {
         (io::Model::Recurrent(found), ModelFile::Weights(file)) => {
@@ -130,8 +133,10 @@ pub fn to_file(content: &Content) -> Result<TensorFile> {
         Content::Layer(Part::Recurrent(layer)) => Ok(pollster::block_on(io::recurrent_to_file(layer))?),
         Content::Layer(part) => sequence_to_file(&[("layer".to_string(), part.clone())]),
         Content::Sequence(sequence) => sequence_to_file(&sequence.parts),
-        Content::Network(_) => Err(Failure::unsupported("save: a network of another program's file; keep that file")),
-        Content::Onnx(_) => Err(Failure::unsupported("save: an ONNX model; keep its file")),
+        Content::Network(_) => {
+            Err(Failure::unsupported("save: a network from another program's file cannot be saved; keep that file"))
+        }
+        Content::Onnx(_) => Err(Failure::unsupported("save: an ONNX model cannot be saved; keep its file")),
     }
 }
 
@@ -174,7 +179,8 @@ fn sequence_to_file(parts: &[(String, Part)]) -> Result<TensorFile> {
 pub fn to_device(content: &Content, device: &Device) -> Result<Content> {
     let file = match content {
         Content::Network(_) | Content::Onnx(_) => {
-            return Err(Failure::unsupported("to: load a model of a file on that device: wgru.load(path, device=...)"));
+            let why = "to: this model cannot be copied; load its file on that device: wgru.load(path, device=...)";
+            return Err(Failure::unsupported(why));
         }
         _ => to_file(content)?,
     };

@@ -39,10 +39,10 @@ fn loss_of(name: &str) -> Result<(Loss, bool)> {
 }
 
 fn optimizer_of(name: &str, parameters: Vec<(String, Tensor)>, rate: f64) -> Result<Optimizer> {
-    use engine::train::{AdamConfig, Method, SgdConfig};
+    use engine::train::{AdamConfig, AdamWConfig, Method, SgdConfig};
     let method = match name {
         "adam" => Method::Adam(AdamConfig::default()),
-        "adamw" => Method::AdamW(AdamConfig { weight_decay: 0.01, ..AdamConfig::default() }),
+        "adamw" => Method::AdamW(AdamWConfig::default()),
         "sgd" => Method::Sgd(SgdConfig::default()),
         other => {
             let text = format!("fit: optimizer: expected \"adam\", \"adamw\" or \"sgd\", got {other:.64?}");
@@ -110,7 +110,8 @@ pub fn run<'py>(
 ) -> Result<Bound<'py, PyDict>> {
     let module = content.module()?;
     if let Content::Network(_) = content {
-        return Err(Failure::unsupported("fit: a network of another program's file; build one with wgru.Sequential"));
+        let why = "fit: a network from another program's file cannot be trained; build one with wgru.Sequential";
+        return Err(Failure::unsupported(why));
     }
     if !content.is_batch_first() {
         return Err(Failure::value("fit: expected a model with batch_first=True, because examples are the first axis"));

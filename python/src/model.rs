@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use engine::Tensor;
 use engine::io::LayerInfo;
 use engine::io::onnx::{self, Extent, Info, Input};
-use engine::nn::{Kind, Module, parameter_count};
+use engine::nn::{parameter_count, widths};
 use engine::train::TrainOptions;
 use numpy::PyUntypedArrayMethods as _;
 use pyo3::prelude::*;
@@ -129,8 +128,8 @@ impl Model {
     /// `loss` is "mse", "mae", "huber", "bce" (with logits) or "cross_entropy", whose targets are classes. `optimizer`
     /// is "adam", "adamw" or "sgd". With `validation`, a tuple (x, y), and `patience`, training stops after that many
     /// epochs without a better loss, and the model gets the weights of the best epoch. After every epoch, `callback`
-    /// gets a dictionary with its losses; training stops if it returns False. Ctrl-C stops it, too: the model keeps
-    /// the weights that it has.
+    /// gets a dictionary with its losses; training stops if it returns False. Ctrl-C stops training too: the model
+    /// keeps its current weights.
     #[pyo3(signature = (x, y, *, epochs = 10, batch = 32, rate = 1e-3, loss = "mse", optimizer = "adam",
         validation = None, patience = None, clip_norm = None, ema = None, warmup = 0, shuffle = true, seed = 0,
         callback = None))]
@@ -175,17 +174,10 @@ impl Model {
     #[pyo3(signature = (path, *, input = "x"))]
     fn export_onnx(&self, py: Python, path: PathBuf, input: &str) -> Result<()> {
         let module = self.content.module()?;
-        let indices = self.content.takes_indices();
-        let mut axes = [Extent::named("batch"), Extent::named("time")];
-        if !self.content.is_batch_first() {
-            axes.reverse();
-        }
-        let mut dims = axes.to_vec();
-        if !indices {
-            let width = self.widths().and_then(|widths| widths[0]);
-            dims.push(width.map_or(Extent::Free, Extent::Fixed));
-        }
-        let input = Input { indices, ..Input::new(input, dims) };
+        let Some(given) = Input::of(module) else {
+            return Err(Failure::unsupported("export_onnx: the model does not tell the features of its input"));
+        };
+        let input = Input { name: input.into(), ..given };
         py.detach(|| {
             let bytes = onnx::export_blocking(module, &input)?;
             Ok(engine::io::write_atomically(&path, &bytes)?)
@@ -285,31 +277,6 @@ impl Model {
         if let Content::Network(network) = &*self.content {
             return Some(network.widths().map_or([None; 2], |widths| widths.map(Some)));
         }
-        let module = self.content.module().ok()?;
-        let mut found = Vec::new();
-        widths(module, &mut found);
-        Some([found.first().and_then(|pair| pair[0]), found.last().and_then(|pair| pair[1])])
-    }
-}
-
-/// Collects the widths of input and output of the layers that have them.
-fn widths(module: &dyn Module, found: &mut Vec<[Option<usize>; 2]>) {
-    let dims = || -> Vec<Vec<usize>> {
-        module.parameters().iter().map(|(_, own): &(_, Tensor)| own.dims().to_vec()).collect()
-    };
-    match module.kind() {
-        Kind::Recurrent(c) => found.push([Some(c.input), Some(c.directions() * c.out())]),
-        Kind::Linear => {
-            if let Some(&[output, input]) = dims().first().map(|dims| &dims[..]) {
-                found.push([Some(input), Some(output)]);
-            }
-        }
-        Kind::Embedding => found.push([None, dims().first().and_then(|dims| dims.last().copied())]),
-        Kind::LayerNorm(_) => {
-            let width = dims().first().and_then(|dims| dims.first().copied());
-            found.push([width, width]);
-        }
-        Kind::Sequence(parts) => parts.iter().for_each(|(_, part)| widths(*part, found)),
-        _ => {}
+        self.content.module().ok().map(widths)
     }
 }

@@ -47,13 +47,13 @@ class FormatError(WgruError, ValueError):
 
 
 class UnsupportedError(WgruError, NotImplementedError):
-    """A model needs something that wgru does not have."""
+    """A model needs something that wgru does not support."""
 
     code = "unsupported"
 
 
 class ConversionError(UnsupportedError):
-    """A converted module does not compute the same numbers as the module that it came from."""
+    """A converted module does not compute the same numbers as the original module."""
 
 
 class LimitError(WgruError, RuntimeError):
@@ -69,7 +69,7 @@ class OutOfMemoryError(WgruError, MemoryError):
 
 
 class DeviceError(WgruError, RuntimeError):
-    """There is no such device, or it failed. The code tells which."""
+    """There is no such device, or it failed. The code distinguishes the two."""
 
     code = "gpu"
 

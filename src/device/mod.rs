@@ -179,7 +179,7 @@ impl Device {
                         "" => String::new(),
                         name => format!(", {name},"),
                     };
-                    because(&format!("the only adapter{name} computes on the CPU too, and slower"))
+                    because(&format!("the only adapter{name} is a software adapter, slower than the CPU device"))
                 }
                 Ok(gpu) => Ok(Self::from_gpu(gpu, "the best adapter".into())),
                 Err(Error::NoAdapter(why)) if !forced => because(&format!("no adapter: {why}")),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::onnx::{OnnxModel, Value};
+use super::onnx::{self, OnnxModel, Value};
 use super::{LayerInfo, Network, TensorFile, load_network, load_recurrent};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -149,6 +149,20 @@ impl ModelFile {
         }
     }
 
+    /// Builds the network that the file describes, also that of an ONNX model that is a stack of layers; see
+    /// [`onnx::load_network`](super::onnx::load_network).
+    ///
+    /// # Errors
+    /// Errors of [`load_network`](super::load_network) and [`onnx::load_network`](super::onnx::load_network).
+    pub fn network(&self, device: &Device) -> Result<Network> {
+        match self {
+            #[cfg(not(target_arch = "wasm32"))]
+            Self::Onnx { bytes, path: Some(path) } => onnx::load_network_at(device, bytes, path),
+            Self::Onnx { bytes, .. } => onnx::load_network(device, bytes),
+            Self::Weights(file) => load_network(device, file),
+        }
+    }
+
     /// Like [`load`](Self::load), but blocks until the check against a run in the file is done.
     ///
     /// # Errors
@@ -211,7 +225,7 @@ impl Model {
     }
 }
 
-/// Without the bytes and the values.
+/// Prints neither the bytes nor the values.
 impl std::fmt::Debug for ModelFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -54,7 +54,7 @@ impl Snapshot {
     pub fn to_file(&self) -> TensorFile {
         let (mut file, place) = (TensorFile::default(), &self.0.tag);
         for (name, dims, values) in self.0.tensors() {
-            file.insert(name, dims, values.to_vec());
+            file.add(name, dims, values.to_vec());
         }
         let steps: Vec<String> = place.steps.iter().map(u64::to_string).collect();
         let mut put = |key: &str, value: String| file.metadata.insert(key.into(), value);
@@ -88,7 +88,7 @@ impl Snapshot {
             put("best.epoch", best.epoch.to_string());
             put("best.loss", best.loss.to_bits().to_string());
             for ((name, dims), values) in place.best_names.iter().zip(&best.weights) {
-                file.insert(&format!("best.{name}"), dims, values.clone());
+                file.add(&format!("best.{name}"), dims, values.clone());
             }
         }
         file
@@ -133,7 +133,7 @@ impl Trainer {
         let best = self.best.as_ref().filter(|_| self.options.patience.is_some())?;
         let mut file = TensorFile::default();
         for ((names, tensor), values) in self.optimizer.tied().zip(&best.weights) {
-            names.iter().for_each(|name| file.insert(name, tensor.dims(), values.clone()));
+            names.iter().for_each(|name| file.add(name, tensor.dims(), values.clone()));
         }
         Some(file)
     }

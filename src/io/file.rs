@@ -146,7 +146,7 @@ impl TensorFile {
             if tensors[..i].iter().any(|(n, t)| n == name && t.shares_memory(tensor)) {
                 continue;
             }
-            self.insert(&format!("{prefix}{name}"), tensor.dims(), tensor.read().await?);
+            self.add(&format!("{prefix}{name}"), tensor.dims(), tensor.read().await?);
         }
         Ok(())
     }

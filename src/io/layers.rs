@@ -1,6 +1,6 @@
 //! Finds the recurrent layers of a file, whatever framework wrote it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::recurrent::config;
 use super::{RecurrentWeights, TensorFile, verify};
@@ -12,8 +12,8 @@ use crate::math::Activation;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct LayerInfo {
-    /// The name for [`TensorFile::recurrent`]: the common prefix of its tensors' names. Empty if the file holds only
-    /// this layer.
+    /// The name for [`TensorFile::recurrent`]: the one that the user gave in a whole model of Keras, or else the common
+    /// prefix of its tensors' names. Empty if the file holds only this layer.
     pub name: String,
     /// Its cell.
     pub cell: Cell,
@@ -131,7 +131,7 @@ impl TensorFile {
             let mut part = TensorFile::named(self.source());
             let first = all.partition_point(|(own, ..)| *own < start.as_str());
             for (own, dims, values) in all[first..].iter().take_while(|(own, ..)| own.starts_with(&start)) {
-                part.insert(own, dims, values.to_vec());
+                part.add(own, dims, values.to_vec());
             }
             let options = self.metadata.range(start.clone()..).take_while(|(key, _)| key.starts_with(&start));
             part.metadata.extend(options.map(|(key, text)| (key.clone(), text.clone())));
@@ -141,11 +141,29 @@ impl TensorFile {
             let (name, bidirectional) = (name.to_string(), c.bidirectional);
             Some(LayerInfo { name, cell: c.cell, input: c.input, hidden: c.hidden, layers: c.layers, bidirectional })
         };
-        found.into_iter().filter_map(describe).collect()
+        let mut layers: Vec<LayerInfo> = found.into_iter().filter_map(describe).collect();
+        // A name that is not unique would not find its layer.
+        let mut uses: HashMap<String, usize> = HashMap::new();
+        for layer in &layers {
+            *uses.entry(layer.name.clone()).or_default() += 1;
+            let called = self.called(&layer.name);
+            if called != layer.name {
+                *uses.entry(called).or_default() += 1;
+            }
+        }
+        for layer in &mut layers {
+            let called = self.called(&layer.name);
+            if uses[&called] == 1 {
+                layer.name = called;
+            }
+        }
+        layers.sort_by(|a, b| a.name.cmp(&b.name));
+        layers
     }
 
     /// Returns the recurrent layer with this name, in the form that [`load_recurrent`](super::load_recurrent) reads:
-    /// PyTorch's names and layout, with metadata for everything else. [`TensorFile::layers`] lists the names.
+    /// PyTorch's names and layout, with metadata for everything else. [`TensorFile::layers`] lists the names. A layer
+    /// of a `.keras` archive is also found by the common prefix of its tensors' names, such as `layers.gru_1`.
     ///
     /// The configuration in a whole Keras model that [`TensorFile::import`] read sets the activations, `reset_after` and
     /// `go_backwards`, which becomes [`reverse`](crate::nn::RecurrentConfig::reverse): the output keeps the order of
@@ -155,10 +173,12 @@ impl TensorFile {
     /// [`Error::Format`] if there is no such layer, for tensors that are missing or do not fit each other, and for
     /// options of Keras that this crate does not have.
     pub fn recurrent(&self, name: &str) -> Result<TensorFile> {
+        let is_own = self.style(name).is_some() || self.forward(name).next().is_some();
+        let name = if is_own { name } else { self.name_of(name).unwrap_or(name) };
         let merge = self.metadata.get(&join(name, "merge_mode")).map_or("concat", String::as_str);
         if merge != "concat" {
             let why = format!("merges its directions by {merge:?}; expected \"concat\"");
-            return Err(Error::format(format!("{}: layer {name:?}", self.source()), why));
+            return Err(Error::format(format!("{}: layer {:?}", self.source(), self.called(name)), why));
         }
         self.directions(name)
     }
@@ -173,9 +193,10 @@ impl TensorFile {
                 let reverse = backward(forward).map(|(_, reverse)| reverse);
                 let reverse = reverse.filter(|reverse| self.style(reverse).is_some());
                 let reverse = reverse.ok_or_else(|| {
-                    let found: Vec<&str> = self.names().flat_map(|name| self.layers_of(name)).take(8).collect();
+                    let found = self.names().flat_map(|name| self.layers_of(name));
+                    let found: Vec<String> = found.take(8).map(|name| self.called(name)).collect();
                     let why = format!("is not in the file; TensorFile::layers lists its recurrent layers: {found:?} …");
-                    Error::format(format!("{}: layer {name:?}", self.source()), why)
+                    Error::format(format!("{}: layer {:?}", self.source(), self.called(name)), why)
                 })?;
                 vec![(forward.into(), false), (reverse, true)]
             }
@@ -214,7 +235,7 @@ impl TensorFile {
         if let Some(first) = options.next() {
             out.metadata.extend(first);
             if let Some(other) = options.next() {
-                // The backward direction says that it goes backward.
+                // The backward direction also has the option `reverse`, which is not compared.
                 let same = other
                     .iter()
                     .filter(|(key, _)| !key.ends_with(".reverse"))
@@ -222,7 +243,7 @@ impl TensorFile {
                 let is_reversed = out.metadata.keys().any(|key| key.ends_with(".reverse"));
                 if !same || is_reversed {
                     let why = "has directions with different options; expected a forward and an equal backward layer";
-                    return Err(Error::format(format!("{}: layer {name:?}", self.source()), why));
+                    return Err(Error::format(format!("{}: layer {:?}", self.source(), self.called(name)), why));
                 }
             }
         }
@@ -259,7 +280,7 @@ impl TensorFile {
                     let other: String = other.chars().take(64).collect();
                     let why =
                         format!("has the activation {other:?}, which recurrent layers of this crate do not support");
-                    return Err(Error::format(format!("{}: layer {layer:?}", self.source()), why));
+                    return Err(Error::format(format!("{}: layer {:?}", self.source(), self.called(layer)), why));
                 }
             };
             put(&format!("activation.{place}"), &activation.to_string());

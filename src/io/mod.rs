@@ -8,6 +8,7 @@
 mod any;
 mod audio;
 mod budget;
+mod called;
 #[cfg(feature = "autograd")]
 mod checkpoint;
 mod compare;
@@ -35,9 +36,9 @@ mod verify;
 mod zip;
 
 pub use any::{Model, ModelFile};
-pub use audio::{to_nam, to_rtneural};
+pub use audio::{to_guitarml, to_nam, to_rtneural};
 #[cfg(not(target_arch = "wasm32"))]
-pub use audio::{to_nam_blocking, to_rtneural_blocking};
+pub use audio::{to_guitarml_blocking, to_nam_blocking, to_rtneural_blocking};
 #[cfg(feature = "autograd")]
 pub use checkpoint::{checkpoint_to_file, checkpoint_to_file_with, load_checkpoint, load_checkpoint_with};
 #[cfg(all(feature = "autograd", not(target_arch = "wasm32")))]
@@ -48,7 +49,7 @@ pub use layers::LayerInfo;
 #[cfg(not(target_arch = "wasm32"))]
 pub use model::save_parameters_blocking;
 pub use model::{IncompatibleKeys, load_parameters, load_parameters_partly, parameters_to_file};
-pub use network::{Network, load_network};
+pub use network::{Network, load_network, network_to_file};
 #[cfg(any(not(target_arch = "wasm32"), wgru_jspi))]
 pub use recurrent::load_recurrent_blocking;
 #[cfg(not(target_arch = "wasm32"))]

@@ -160,7 +160,7 @@ impl TensorFile {
     /// Adds a tensor whose values, or the reason why they could not be read, are `values`.
     pub(super) fn put(&mut self, name: &str, dims: &[usize], values: Result<Vec<f32>, String>) {
         match values {
-            Ok(values) => self.insert(name, dims, values),
+            Ok(values) => self.add(name, dims, values),
             Err(why) => drop(self.unreadable.insert(name.into(), why)),
         }
     }
@@ -198,8 +198,29 @@ impl TensorFile {
         }
     }
 
-    /// Adds a tensor.
+    /// Adds a tensor. If there is one with this name, it is replaced, as in a map, also if it is
+    /// [unreadable](Self::unreadable).
+    ///
+    /// ```
+    /// use wgru::io::TensorFile;
+    /// let mut file = TensorFile::default();
+    /// file.insert("bias", &[2], vec![0.5, -0.5]);
+    /// file.insert("bias", &[1], vec![0.25]);
+    /// assert_eq!(file.names().count(), 1);
+    /// assert_eq!(file.get("bias")?, (&[1][..], &[0.25][..]));
+    /// # Ok::<(), wgru::Error>(())
+    /// ```
     pub fn insert(&mut self, name: &str, dims: &[usize], values: Vec<f32>) {
+        self.unreadable.remove(name);
+        match self.position(name) {
+            Some(at) => (self.tensors[at].1, self.tensors[at].2) = (dims.to_vec(), values),
+            None => self.add(name, dims, values),
+        }
+    }
+
+    /// Adds a tensor under a name that must be new. Does not look for the name: saving the file, and
+    /// [`sorted`](Self::sorted), reject a duplicate.
+    pub(super) fn add(&mut self, name: &str, dims: &[usize], values: Vec<f32>) {
         let is_next = self.tensors.last().is_none_or(|(last, ..)| last.as_str() < name);
         if is_next && self.ascending == self.tensors.len() {
             self.ascending += 1;
@@ -207,14 +228,19 @@ impl TensorFile {
         self.tensors.push((name.into(), dims.to_vec(), values));
     }
 
+    /// Returns the index of a tensor, if the file has it.
+    fn position(&self, name: &str) -> Option<usize> {
+        let (ascending, rest) = self.tensors.split_at(self.ascending);
+        match ascending.binary_search_by(|(own, ..)| own.as_str().cmp(name)) {
+            Ok(at) => Some(at),
+            Err(_) => rest.iter().position(|(own, ..)| own == name).map(|at| ascending.len() + at),
+        }
+    }
+
     /// Returns the shape and the values of a tensor, if the file has it.
     pub(super) fn find(&self, name: &str) -> Option<(&[usize], &[f32])> {
-        let (ascending, rest) = self.tensors.split_at(self.ascending);
-        let found = match ascending.binary_search_by(|(own, ..)| own.as_str().cmp(name)) {
-            Ok(at) => Some(&ascending[at]),
-            Err(_) => rest.iter().find(|(own, ..)| own == name),
-        };
-        found.map(|(_, dims, values)| (&dims[..], &values[..]))
+        let (_, dims, values) = &self.tensors[self.position(name)?];
+        Some((dims, values))
     }
 
     /// Iterates over names, shapes and values.

@@ -113,4 +113,9 @@ impl Module for AttentionPool {
     fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         Ok(self.run(x, None, mode)?.output)
     }
+
+    #[cfg(feature = "autograd")]
+    fn forward_padded(&self, x: &Tensor, lengths: &[usize], mode: &mut Mode) -> Result<super::Padded> {
+        Ok(super::Padded::Rows(self.run(x, Some(lengths), mode)?.output))
+    }
 }

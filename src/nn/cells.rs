@@ -75,8 +75,7 @@ impl RecurrentCell {
     }
 
     /// Computes the next state from `x` `[B, I]` and the state: `h` `[B, P]` and, for an LSTM, `c` `[B, H]`. `P` is the
-    /// projection's width or H. Without `c`, an LSTM uses
-    /// zeros, or the learned `c0`.
+    /// projection's width or H. Without `c`, an LSTM uses zeros, or the learned `c0`.
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::DType`], [`Error::DeviceMix`].

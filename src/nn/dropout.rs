@@ -41,6 +41,8 @@ impl Module for Dropout {
         mode.dropout(x, self.p)
     }
 
+    padded_by_step!();
+
     fn kind(&self) -> Kind<'_> {
         Kind::Dropout
     }

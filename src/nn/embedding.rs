@@ -53,8 +53,8 @@ impl Embedding {
         }
     }
 
-    /// Marks an index as padding, as `padding_idx` of PyTorch, and sets its row to 0, also in a table that
-    /// [`from_weight`](Self::from_weight) shares. This layer gives the row no gradient; another layer that is tied to the
+    /// Marks an index as padding, as `padding_idx` of PyTorch, and sets its row to 0, even in a table that is shared
+    /// through [`from_weight`](Self::from_weight). This layer gives the row no gradient; another layer that shares the
     /// table may.
     ///
     /// ```
@@ -103,6 +103,8 @@ impl Module for Embedding {
             None => table.gather(x),
         }
     }
+
+    padded_by_step!();
 
     fn kind(&self) -> Kind<'_> {
         Kind::Embedding

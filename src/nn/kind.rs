@@ -1,5 +1,7 @@
 //! Descriptions of layers.
 
+use std::any::Any;
+
 use super::{Conv1dConfig, LastState, LayerNormGruConfig, MinGruConfig, Module, RecurrentConfig};
 use crate::math::Activation;
 
@@ -57,6 +59,30 @@ pub enum Kind<'a> {
     /// Modules that run one after another, with their names. A parameter is named `<module>.<parameter>`, or
     /// `<parameter>` if the module's name is empty.
     Sequence(Vec<(&'a str, &'a dyn Module)>),
+    /// A module that exporters know by its type, such as a [`Network`](crate::io::Network) with branches.
+    Typed(&'a dyn Any),
     /// Any other module.
     Other,
+}
+
+/// Returns the features of a step of the input and of the output of a module, as far as its layers tell them. The input
+/// of an embedding has none.
+pub fn widths(module: &dyn Module) -> [Option<usize>; 2] {
+    let dims = || module.parameters().first().map(|(_, first)| first.dims().to_vec()).unwrap_or_default();
+    match module.kind() {
+        Kind::Recurrent(c) => [Some(c.input), Some(c.directions() * c.out())],
+        Kind::MinGru(c) => [Some(c.input), Some(c.hidden << c.bidirectional as u32)],
+        Kind::LayerNormGru(c) => [Some(c.input), Some(c.hidden << c.bidirectional as u32)],
+        Kind::Conv1d(c) => [Some(c.input), Some(c.output)],
+        // The weight is [out, in].
+        Kind::Linear => [dims().get(1).copied(), dims().first().copied()],
+        Kind::Embedding => [None, dims().get(1).copied()],
+        Kind::LayerNorm(_) => [dims().first().copied(); 2],
+        Kind::Sequence(parts) => {
+            let known = parts.iter().filter(|(_, part)| !part.parameters().is_empty());
+            let known: Vec<_> = known.map(|(_, part)| widths(*part)).collect();
+            [known.first().and_then(|pair| pair[0]), known.last().and_then(|pair| pair[1])]
+        }
+        _ => [None; 2],
+    }
 }

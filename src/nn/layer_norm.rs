@@ -75,6 +75,8 @@ impl Module for LayerNorm {
         x.layer_norm(&mode.parameter(&self.weight), &mode.parameter(&self.bias), self.eps)
     }
 
+    padded_by_step!();
+
     fn kind(&self) -> Kind<'_> {
         Kind::LayerNorm(self.eps)
     }

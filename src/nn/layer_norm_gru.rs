@@ -264,6 +264,12 @@ impl Module for LayerNormGru {
         Ok(self.run(x, LayerNormGruInput::default(), mode)?.output)
     }
 
+    #[cfg(feature = "autograd")]
+    fn forward_padded(&self, x: &Tensor, lengths: &[usize], mode: &mut Mode) -> Result<super::Padded> {
+        let input = LayerNormGruInput { lengths: Some(lengths), ..Default::default() };
+        Ok(super::Padded::Steps(self.run(x, input, mode)?.output))
+    }
+
     fn kind(&self) -> Kind<'_> {
         Kind::LayerNormGru(&self.config)
     }

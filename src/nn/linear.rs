@@ -82,6 +82,8 @@ impl Module for Linear {
         x.linear(&weight, bias.as_ref())
     }
 
+    padded_by_step!();
+
     fn kind(&self) -> Kind<'_> {
         Kind::Linear
     }

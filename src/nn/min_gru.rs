@@ -256,6 +256,12 @@ impl Module for MinGru {
         Ok(self.run(x, MinGruInput::default(), mode)?.output)
     }
 
+    #[cfg(feature = "autograd")]
+    fn forward_padded(&self, x: &Tensor, lengths: &[usize], mode: &mut Mode) -> Result<super::Padded> {
+        let input = MinGruInput { lengths: Some(lengths), ..Default::default() };
+        Ok(super::Padded::Steps(self.run(x, input, mode)?.output))
+    }
+
     fn kind(&self) -> Kind<'_> {
         Kind::MinGru(&self.config)
     }

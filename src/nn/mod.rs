@@ -1,5 +1,20 @@
 //! Layers, with PyTorch's parameter names.
 
+/// Implements [`Module::forward_padded`] for a layer that computes each step from that step alone.
+macro_rules! padded_by_step {
+    () => {
+        #[cfg(feature = "autograd")]
+        fn forward_padded(
+            &self,
+            x: &$crate::Tensor,
+            _: &[usize],
+            mode: &mut $crate::nn::Mode,
+        ) -> $crate::Result<$crate::nn::Padded> {
+            self.forward_with(x, mode).map($crate::nn::Padded::Steps)
+        }
+    };
+}
+
 mod attention;
 mod attention_pool;
 mod cells;
@@ -14,6 +29,8 @@ mod layer_norm_gru;
 mod linear;
 mod min_gru;
 mod oracle;
+#[cfg(feature = "autograd")]
+mod padded;
 mod parts;
 mod prepare;
 mod recurrent;
@@ -28,13 +45,15 @@ pub use dropout::Dropout;
 pub use embedding::Embedding;
 #[cfg(feature = "autograd")]
 pub use freeze::set_requires_grad;
-pub use kind::Kind;
+pub use kind::{Kind, widths};
 pub use layer_norm::LayerNorm;
 pub use layer_norm_gru::{LayerNormGru, LayerNormGruConfig, LayerNormGruInput, LayerNormGruOutput};
 pub use linear::Linear;
 pub use min_gru::{MinGru, MinGruConfig, MinGruForm, MinGruInput, MinGruOutput};
 pub(crate) use oracle::read;
 pub use oracle::{HostInput, HostOutput, run_f64};
+#[cfg(feature = "autograd")]
+pub use padded::Padded;
 pub use parts::named_parameters;
 pub use prepare::prepare;
 pub(crate) use recurrent::parameter_name;
@@ -131,6 +150,52 @@ pub trait Module: Send + Sync {
     /// Errors from its operations.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.forward_with(x, &mut Mode::Eval)
+    }
+
+    /// Applies the layer to padded sequences, of which sequence `b` has `lengths[b]` valid steps, in training or
+    /// evaluation mode. [`Trainer::fit`](crate::train::Trainer::fit) calls it for data with lengths, on batch-first
+    /// tensors.
+    ///
+    /// The results of a sequence do not depend on its padding, which must be finite. A layer that computes each step
+    /// alone, such as [`Linear`], ignores the lengths. [`LastStep`], [`LastState`] and [`AttentionPool`] return one row
+    /// for each sequence; later layers of a [`Sequential`] then get no lengths.
+    ///
+    /// A module of your own implements it by the same method of its parts:
+    ///
+    /// ```
+    /// use wgru::{Device, Result, Rng, Tensor, nn::*, parts};
+    ///
+    /// struct Tagger {
+    ///     gru: Gru,
+    ///     head: Linear,
+    /// }
+    ///
+    /// impl Module for Tagger {
+    ///     parts!(gru, head);
+    ///
+    ///     fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
+    ///         self.head.forward_with(&self.gru.forward_with(x, mode)?, mode)
+    ///     }
+    ///
+    ///     fn forward_padded(&self, x: &Tensor, lengths: &[usize], mode: &mut Mode) -> Result<Padded> {
+    ///         let run = self.gru.run(x, RunOptions { lengths: Some(lengths), ..Default::default() }, mode)?;
+    ///         self.head.forward_padded(&run.output, lengths, mode)
+    ///     }
+    /// }
+    /// # let (device, mut rng) = (Device::cpu(), Rng::new(0));
+    /// # let gru = RecurrentConfig { batch_first: true, ..RecurrentConfig::gru(1, 4) }.build(&device, &mut rng)?;
+    /// # let tagger = Tagger { gru, head: Linear::new(&device, 4, 2, true, &mut rng)? };
+    /// # let y = tagger.forward_padded(&Tensor::zeros(&device, &[2, 3, 1])?, &[3, 1], &mut Mode::Eval)?;
+    /// # assert!(matches!(y, Padded::Steps(y) if y.dims() == [2, 3, 2]));
+    /// # Ok::<(), wgru::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Value`] for a module that does not implement it; errors from its operations.
+    #[cfg(feature = "autograd")]
+    fn forward_padded(&self, x: &Tensor, lengths: &[usize], mode: &mut Mode) -> Result<Padded> {
+        _ = (x, lengths, mode);
+        Err(padded::refused())
     }
 
     /// Returns the kind of layer with its configuration, for export to other formats.

@@ -4,6 +4,8 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::{Kind, Mode, Module, named_parameters};
+#[cfg(feature = "autograd")]
+use super::{Padded, padded::step_at_end};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
@@ -32,6 +34,8 @@ pub struct Sequential {
     order: Order,
     /// If a [`LastStep`] follows a reverse direction, the option that made it one; see [`push`](Self::push).
     fault: Option<&'static str>,
+    /// Other names of layers, and their names.
+    aliases: Vec<(String, String)>,
 }
 
 /// A module that can be downcast to its concrete type.
@@ -63,12 +67,20 @@ impl Sequential {
         self
     }
 
+    /// Lets [`layer`](Self::layer) find a layer by another name.
+    pub(crate) fn alias(mut self, other: &str, name: &str) -> Self {
+        self.aliases.push((other.into(), name.into()));
+        self
+    }
+
     /// Returns the first layer with this name, as the type that was pushed.
     ///
     /// # Errors
     /// [`Error::Value`] if no layer has this name, or it has another type.
     pub fn layer<M: Module + 'static>(&self, name: &str) -> Result<&M> {
-        let found = self.layers.iter().find(|(n, _)| n == name);
+        let by_name = |name: &str| self.layers.iter().find(|(n, _)| n == name);
+        let by_alias = || by_name(&self.aliases.iter().find(|(other, _)| other == name)?.1);
+        let found = by_name(name).or_else(by_alias);
         let (_, layer) = found.ok_or_else(|| {
             Error::value("Sequential::layer", "name", format!("one of {:?}", self.names()), format!("{name:?}"))
         })?;
@@ -105,6 +117,15 @@ impl Module for Sequential {
     fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         self.fault.map_or(Ok(()), |option| Err(wrong_last_step(option)))?;
         self.layers.iter().try_fold(x.clone(), |x, (_, layer)| layer.forward_with(&x, mode))
+    }
+
+    #[cfg(feature = "autograd")]
+    fn forward_padded(&self, x: &Tensor, lengths: &[usize], mode: &mut Mode) -> Result<Padded> {
+        self.fault.map_or(Ok(()), |option| Err(wrong_last_step(option)))?;
+        self.layers.iter().try_fold(Padded::Steps(x.clone()), |x, (_, layer)| match x {
+            Padded::Steps(x) => layer.forward_padded(&x, lengths, mode),
+            Padded::Rows(x) => layer.forward_with(&x, mode).map(Padded::Rows),
+        })
     }
 
     fn kind(&self) -> Kind<'_> {
@@ -182,10 +203,11 @@ fn steps_of(op: &'static str, x: &Tensor, batch_first: bool) -> Result<(usize, [
     }
 }
 
-/// Returns the last step of a sequence: `[B, T, H]` (batch-first) or `[T, B, H]` gives `[B, H]`.
+/// Returns the last step of a sequence: `[B, T, H]` (batch-first) or `[T, B, H]` gives `[B, H]`. Of sequences of
+/// different lengths, [`Module::forward_padded`] returns the last valid step, and 0 for a sequence without steps.
 ///
-/// Use it after a forward recurrent layer, on sequences of equal length. After a bidirectional or reverse layer, use
-/// [`LastState`]: at the last step, a reverse direction has processed only one step.
+/// Use it after a forward recurrent layer. After a bidirectional or reverse layer, use [`LastState`]: at the last step,
+/// a reverse direction has processed only one step.
 #[derive(Clone, Copy, Debug)]
 pub struct LastStep {
     /// Whether the batch is the first axis.
@@ -200,6 +222,12 @@ impl Module for LastStep {
     fn forward_with(&self, x: &Tensor, _: &mut Mode) -> Result<Tensor> {
         let (axis, [steps, batch, width]) = steps_of("LastStep", x, self.batch_first)?;
         x.slice(axis, steps - 1..steps)?.reshape(&[batch, width])
+    }
+
+    #[cfg(feature = "autograd")]
+    fn forward_padded(&self, x: &Tensor, lengths: &[usize], _: &mut Mode) -> Result<Padded> {
+        let (_, extents) = steps_of("LastStep", x, self.batch_first)?;
+        step_at_end("LastStep", x, (self.batch_first, true), extents, lengths).map(Padded::Rows)
     }
 
     fn kind(&self) -> Kind<'_> {
@@ -217,7 +245,8 @@ impl Module for LastStep {
 /// bidirectional: y[T − 1] of the first half, y[0] of the second
 /// ```
 ///
-/// Use it on sequences of equal length. With `lengths`, take `h_n` from the layer's `run` instead.
+/// [`Module::forward_padded`] takes the last valid step of each sequence instead of `T − 1`, and returns 0 for a
+/// sequence without steps.
 ///
 /// ```
 /// use wgru::{Device, Rng, Tensor, nn::*};
@@ -239,6 +268,21 @@ pub struct LastState {
     pub reverse: bool,
 }
 
+impl LastState {
+    /// Returns the last states of the directions of `x`, whose last or first step `step` returns as `[B, width]`.
+    fn ends(&self, x: &Tensor, width: usize, step: impl Fn(bool) -> Result<Tensor>) -> Result<Tensor> {
+        match (self.bidirectional, self.reverse) {
+            (false, is_reverse) => step(!is_reverse),
+            (true, false) if width.is_multiple_of(2) => {
+                let (last, first) = (step(true)?, step(false)?);
+                Tensor::concat(&[&last.slice(1, 0..width / 2)?, &first.slice(1, width / 2..width)?], 1)
+            }
+            (true, false) => Err(Error::shape("LastState", "x", "an even width, half for each direction", x.dims())),
+            (true, true) => Err(Error::value("LastState", "reverse", "false for a bidirectional layer", true)),
+        }
+    }
+}
+
 impl Module for LastState {
     fn parameters(&self) -> Vec<(String, Tensor)> {
         Vec::new()
@@ -249,17 +293,17 @@ impl Module for LastState {
     /// `bidirectional` together with `reverse`.
     fn forward_with(&self, x: &Tensor, _: &mut Mode) -> Result<Tensor> {
         let (axis, [steps, batch, width]) = steps_of("LastState", x, self.batch_first)?;
-        let step = |t: usize| x.slice(axis, t..t + 1)?.reshape(&[batch, width]);
-        match (self.bidirectional, self.reverse) {
-            (false, false) => step(steps - 1),
-            (false, true) => step(0),
-            (true, false) if width % 2 == 0 => {
-                let (last, first) = (step(steps - 1)?, step(0)?);
-                Tensor::concat(&[&last.slice(1, 0..width / 2)?, &first.slice(1, width / 2..width)?], 1)
-            }
-            (true, false) => Err(Error::shape("LastState", "x", "an even width, half for each direction", x.dims())),
-            (true, true) => Err(Error::value("LastState", "reverse", "false for a bidirectional layer", true)),
-        }
+        self.ends(x, width, |is_last| {
+            let t = if is_last { steps - 1 } else { 0 };
+            x.slice(axis, t..t + 1)?.reshape(&[batch, width])
+        })
+    }
+
+    #[cfg(feature = "autograd")]
+    fn forward_padded(&self, x: &Tensor, lengths: &[usize], _: &mut Mode) -> Result<Padded> {
+        let (_, extents) = steps_of("LastState", x, self.batch_first)?;
+        let step = |is_last| step_at_end("LastState", x, (self.batch_first, is_last), extents, lengths);
+        self.ends(x, extents[2], step).map(Padded::Rows)
     }
 
     fn kind(&self) -> Kind<'_> {
@@ -281,6 +325,8 @@ macro_rules! activation {
             fn forward_with(&self, x: &Tensor, _: &mut Mode) -> Result<Tensor> {
                 x.$method()
             }
+
+            padded_by_step!();
 
             fn kind(&self) -> Kind<'_> {
                 Kind::Activation(crate::math::Activation::$name)

@@ -34,11 +34,11 @@ pub struct StreamOptions {
     /// Number of sequences stepped together.
     pub batch: usize,
     /// Storage format of the weights. On x86-64, f32 is the fastest up to 40 units; int8 is faster from 64 on, and bf16
-    /// and f16 are from 128 on, where weights no longer fit in the nearest cache. In browsers, f16 is slower than f32.
+    /// and f16 are faster from 128 on. In browsers, f16 is slower than f32.
     pub weights: Precision,
     /// Number of threads that share the units of a step, including the calling one. The others spin while steps follow
     /// in quick succession, and sleep otherwise. From about 200 units on, two threads are faster than one. Results do
-    /// not depend on it.
+    /// not depend on the number.
     pub threads: usize,
     /// Computes tanh and σ as ratios of polynomials, with absolute errors up to 1.3e-5 and 7e-6. Steps with few units
     /// are then 1.1 to 1.4 times as fast, because activations take much of their time. Only for one sequence with f32
@@ -46,15 +46,15 @@ pub struct StreamOptions {
     pub fast_activations: bool,
     /// Handling of a sequence whose state becomes NaN or infinite.
     pub non_finite: NonFinite,
-    /// Rate of the frames divided by that at which the model was trained, 1 to 64: at 2, a model of audio at 48 kHz
+    /// Rate of the frames divided by the rate at which the model was trained, 1 to 64: at 2, a model of audio at 48 kHz
     /// runs at 96 kHz. Each layer then continues from its state of `rate_ratio` steps ago:
     ///
     /// ```text
     /// h[t] = cell(x[t], h[t − rate_ratio])        of an LSTM also c
     /// ```
     ///
-    /// A state between two steps is interpolated. There is no latency. At lower rates, resample the frames
-    /// to the rate of the model, and the outputs back. ADR 0052 has the errors of some models.
+    /// A state between two steps is interpolated. There is no latency. At lower rates, resample the frames to the rate
+    /// of the model, and the outputs back. `docs/performance.md` in the repository lists the errors of some models.
     ///
     /// Source: Carson, Wright, Chowdhury, Välimäki and Bilbao, *Sample rate independent recurrent neural networks for
     /// audio effects processing*, DAFx 2024.

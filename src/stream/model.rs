@@ -112,7 +112,7 @@ impl Head {
 #[derive(Clone)]
 pub(super) struct Work {
     blocks: Vec<StepScratch>,
-    /// `[2, H]`: intermediate values of a small layer.
+    /// Intermediate values of a small layer.
     small: Lines,
     /// `[CHUNK, H]`, twice: states of small layers after each step.
     rows: [Lines; 2],
@@ -182,11 +182,12 @@ impl States {
         }
     }
 
-    /// Iterates over the states after each step that is kept. The same step may occur several times.
-    pub fn each_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
+    /// Iterates over the states after each step that is kept, with the number of steps since. The same step may occur
+    /// several times.
+    pub fn each_mut(&mut self) -> impl Iterator<Item = (usize, &mut [f32])> {
         let (at, len) = (self.at(), self.len);
         let now = &mut self.both[at..][..len];
-        std::iter::once(now).chain(self.past.get_mut().into_iter().flat_map(Past::slots_mut))
+        std::iter::once((0, now)).chain(self.past.get_mut().into_iter().flat_map(Past::slots_mut))
     }
 
     /// Called before a step: replaces the current states by those of `rate_ratio` steps ago.
@@ -224,7 +225,7 @@ impl States {
     /// Replaces tiny numbers by 0.
     #[cold]
     pub fn flush(&mut self) {
-        for states in self.each_mut() {
+        for (_, states) in self.each_mut() {
             states.iter_mut().for_each(|v| *v = if v.abs() < TINY { 0.0 } else { *v });
         }
     }
@@ -281,7 +282,7 @@ impl Model {
 
     /// Sets the states of one sequence of a batch to the initial ones.
     pub fn reset(&self, states: &mut States, batch: usize, row: usize) {
-        for states in states.each_mut() {
+        for (_, states) in states.each_mut() {
             for (layer, first) in self.first.chunks_exact(self.hidden).enumerate() {
                 states[(layer * batch + row) * self.hidden..][..self.hidden].copy_from_slice(first);
             }
@@ -292,7 +293,7 @@ impl Model {
     pub fn work(&self, batch: usize) -> Work {
         let (blocks, small, rows) = match &self.kind {
             Kind::Blocks(layers) => (layers.iter().map(|layer| layer.scratch(batch)).collect(), 0, 0),
-            Kind::Small(_) => (vec![], 2 * self.hidden, CHUNK * self.hidden),
+            Kind::Small(stack) => (vec![], stack.scratch(CHUNK), CHUNK * self.hidden),
         };
         let head = self.head.as_ref().map(|head| head.work(batch)).unwrap_or_default();
         Work { blocks, small: Lines::zeros(small), rows: [rows; 2].map(Lines::zeros), head }

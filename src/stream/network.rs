@@ -68,7 +68,7 @@ enum Stage {
     Recurrent(Box<Stream>),
     Linear(Matrix),
     Activation(Activation),
-    /// Over rows of this width; whether of logarithms.
+    /// Of rows of this width; `true` for the logarithm of the softmax.
     Softmax(usize, bool),
 }
 

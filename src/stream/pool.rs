@@ -3,7 +3,8 @@
 use super::Stream;
 use crate::error::{Error, Result};
 
-/// Independent streams that are stepped as one batch. They join and leave between steps, without allocation.
+/// Independent streams that are stepped as one batch. They join and leave between steps. After construction, nothing
+/// allocates, not even an error.
 ///
 /// ```
 /// use wgru::{Device, Rng, StreamPool, Stream, StreamOptions, nn::RecurrentConfig};
@@ -85,20 +86,20 @@ impl StreamPool {
     fn row(&self, op: &'static str, id: StreamId) -> Result<usize> {
         match self.slots.get(id.slot) {
             Some(&Some((row, serial))) if serial == id.serial => Ok(row),
-            _ => Err(Error::value(op, "id", "a member of the pool", format!("{id:?}"))),
+            _ => Err(Error::Member { op }),
         }
     }
 
     /// Removes a member.
     ///
     /// # Errors
-    /// [`Error::Value`] if it is not in the pool.
+    /// [`Error::Member`] if it is not in the pool.
     pub fn leave(&mut self, id: StreamId) -> Result<()> {
         let row = self.row("StreamPool::leave", id)?;
         // The member in the last row moves to the row that is now free.
         let (last, h, input) = (self.members.len() - 1, self.stream.model.hidden, self.stream.input());
         let (to, from) = (self.rows(row), self.rows(last));
-        for states in self.stream.states.each_mut() {
+        for (_, states) in self.stream.states.each_mut() {
             for (to, from) in to.clone().zip(from.clone()) {
                 states.copy_within(from..from + h, to);
             }
@@ -120,7 +121,7 @@ impl StreamPool {
     /// Returns the member's next frame `[I]`, to write to. It still holds the previous one.
     ///
     /// # Errors
-    /// [`Error::Value`] if the member is not in the pool.
+    /// [`Error::Member`] if the member is not in the pool.
     pub fn frame_mut(&mut self, id: StreamId) -> Result<&mut [f32]> {
         let (row, input) = (self.row("StreamPool::frame_mut", id)?, self.stream.input());
         Ok(&mut self.frames[row * input..][..input])
@@ -134,10 +135,89 @@ impl StreamPool {
         }
     }
 
+    /// Restarts the member from zeros, or from the learned initial state.
+    ///
+    /// # Errors
+    /// [`Error::Member`] if it is not in the pool.
+    pub fn reset(&mut self, id: StreamId) -> Result<()> {
+        let row = self.row("StreamPool::reset", id)?;
+        self.stream.reset_row(row);
+        Ok(())
+    }
+
+    /// Returns the number of floats of a member's state.
+    pub fn state_len(&self) -> usize {
+        self.stream.state().len() / self.stream.batch()
+    }
+
+    /// Copies the member's state `[layers, H]`, for an LSTM `h` and then `c` (`[2, layers, H]`): the
+    /// [state](Stream::state) of a stream of one sequence.
+    ///
+    /// ```
+    /// use wgru::{Device, Rng, Stream, StreamOptions, StreamPool, nn::RecurrentConfig};
+    /// let gru = RecurrentConfig::gru(2, 4).build(&Device::cpu(), &mut Rng::new(0))?;
+    /// let mut pool = StreamPool::new(Stream::new(&gru, StreamOptions { batch: 8, ..Default::default() })?);
+    /// let (a, b) = (pool.join()?, pool.join()?);
+    /// pool.frame_mut(a)?.copy_from_slice(&[0.1, 0.2]);
+    /// pool.step();
+    /// let mut state = [0.0; 4];
+    /// pool.save_state(a, &mut state)?;
+    /// pool.load_state(b, &state)?;                             // `b` continues from where `a` is
+    /// pool.reset(a)?;
+    /// assert_eq!(state.len(), pool.state_len());
+    /// # Ok::<(), wgru::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Member`] if it is not in the pool, [`Error::Length`] unless `state` has
+    /// [`state_len`](Self::state_len) floats.
+    pub fn save_state(&self, id: StreamId, state: &mut [f32]) -> Result<()> {
+        const OP: &str = "StreamPool::save_state";
+        let row = self.row(OP, id)?;
+        self.check_state(OP, state.len())?;
+        let (h, rows, all) = (self.stream.model.hidden, self.rows(row), self.stream.state());
+        let steps = all.chunks_exact(all.len() / self.steps());
+        let parts = steps.flat_map(|step| rows.clone().map(move |at| &step[at..at + h]));
+        state.chunks_exact_mut(h).zip(parts).for_each(|(to, from)| to.copy_from_slice(from));
+        Ok(())
+    }
+
+    /// Continues the member from a state that [`save_state`](Self::save_state) has copied, or from that of a stream of
+    /// one sequence.
+    ///
+    /// # Errors
+    /// Same as [`save_state`](Self::save_state); the state is then unchanged.
+    pub fn load_state(&mut self, id: StreamId, state: &[f32]) -> Result<()> {
+        const OP: &str = "StreamPool::load_state";
+        let row = self.row(OP, id)?;
+        self.check_state(OP, state.len())?;
+        let (h, rows, len) = (self.stream.model.hidden, self.rows(row), state.len() / self.steps());
+        // Every copy of a step's states.
+        for (step, to) in self.stream.states.each_mut() {
+            let from = state[step * len..][..len].chunks_exact(h);
+            rows.clone().zip(from).for_each(|(at, from)| to[at..at + h].copy_from_slice(from));
+        }
+        Ok(())
+    }
+
+    /// Returns the number of steps of which the state holds the states.
+    fn steps(&self) -> usize {
+        let model = &self.stream.model;
+        self.state_len() / (model.cell.states() * model.layers * model.hidden)
+    }
+
+    fn check_state(&self, op: &'static str, got: usize) -> Result<()> {
+        let (layout, expected) = ("[states, layers, hidden] of each step that is kept", self.state_len());
+        match got == expected {
+            true => Ok(()),
+            false => Err(Error::Length { op, arg: "state", layout, expected, got }),
+        }
+    }
+
     /// Returns the output of the member's last step: `[H]`, or `[out]` of the linear layer.
     ///
     /// # Errors
-    /// [`Error::Value`] if the member is not in the pool.
+    /// [`Error::Member`] if the member is not in the pool.
     pub fn output(&self, id: StreamId) -> Result<&[f32]> {
         let row = self.row("StreamPool::output", id)?;
         let stream = &self.stream;

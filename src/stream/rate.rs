@@ -116,10 +116,11 @@ impl Past {
         self.newest = 0;
     }
 
-    /// Iterates over all slots, each with the states of one step.
-    pub fn slots_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
-        let len = self.slots.len() / (2 * self.kept);
-        self.slots.chunks_exact_mut(len)
+    /// Iterates over all slots, each with the states of one step, and the number of steps since.
+    pub fn slots_mut(&mut self) -> impl Iterator<Item = (usize, &mut [f32])> {
+        let (newest, kept, len) = (self.newest, self.kept, self.slots.len() / (2 * self.kept));
+        let slots = self.slots.chunks_exact_mut(len).enumerate();
+        slots.map(move |(slot, states)| ((slot + kept - newest) % kept, states))
     }
 
     /// Writes the states `[S]` from which the next step continues.

@@ -80,6 +80,8 @@ pub struct HostData {
     /// Never empty.
     inputs: Vec<Column>,
     targets: Option<Column>,
+    /// Whether there is a target for every step of the first input.
+    has_step_targets: bool,
     lengths: Option<Vec<usize>>,
     /// Whether batches are cut to their longest sequence.
     is_trimmed: bool,
@@ -157,7 +159,8 @@ impl HostData {
             return Err(Error::shape(op, "inputs", format!("a multiple of {dims:?}"), &[inputs.len()]));
         }
         let inputs = vec![Column { values: inputs, dims: dims.to_vec() }];
-        Ok(Self { device: device.clone(), len, inputs, targets: None, lengths: None, is_trimmed: false })
+        let (targets, lengths, has_step_targets, is_trimmed) = (None, None, false, false);
+        Ok(Self { device: device.clone(), len, inputs, targets, has_step_targets, lengths, is_trimmed })
     }
 
     /// Adds another input with shape `dims` per example.
@@ -178,12 +181,41 @@ impl HostData {
         Ok(self)
     }
 
-    /// Sets targets with shape `dims` per example.
+    /// Sets targets with shape `dims` per example. Use [`with_step_targets`](Self::with_step_targets) for targets of
+    /// every step.
     ///
     /// # Errors
     /// [`Error::Shape`] unless there is a target for each example; for `dims` as [`new`](Self::new).
     pub fn with_targets(mut self, targets: Vec<f32>, dims: &[usize]) -> Result<Self> {
         self.targets = Some(self.column("HostData::with_targets", "targets", Values::F32(targets), dims)?);
+        self.has_step_targets = false;
+        Ok(self)
+    }
+
+    /// Sets targets with shape `dims` for every step of the first input: `&[1]` for one number per step, `&[]` for
+    /// targets without a last axis. `targets` also holds those of padded steps, which may be anything.
+    /// [`trimmed`](Self::trimmed) cuts them with the input.
+    ///
+    /// ```
+    /// use wgru::{Device, train::{Data, HostData}};
+    /// let data = HostData::from_sequences(&Device::cpu(), &[vec![1.0, 2.0, 3.0], vec![4.0]], 1)?
+    ///     .with_step_targets(vec![10.0, 20.0, 30.0, 40.0, 0.0, 0.0], &[1])?
+    ///     .trimmed()?;
+    /// assert_eq!(data.batch(&[0, 1])?.targets().dims(), [2, 3, 1]);
+    /// assert_eq!(data.batch(&[1])?.targets().read_blocking()?, [40.0]);
+    /// # Ok::<(), wgru::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Shape`] unless there is a target for each step of each example; for `dims` as [`new`](Self::new);
+    /// [`Error::Value`] if the first input has no time axis.
+    pub fn with_step_targets(mut self, targets: Vec<f32>, dims: &[usize]) -> Result<Self> {
+        const OP: &str = "HostData::with_step_targets";
+        let Some(&steps) = self.inputs[0].dims.first() else {
+            return Err(Error::value(OP, "targets", "inputs whose first axis is time", "single numbers"));
+        };
+        self.targets = Some(self.column(OP, "targets", Values::F32(targets), &[&[steps], dims].concat())?);
+        self.has_step_targets = true;
         Ok(self)
     }
 
@@ -203,6 +235,7 @@ impl HostData {
                 return Err(Error::shape("HostData::with_classes", "classes", expected, &[classes.len()]));
             }
         };
+        self.has_step_targets = !dims.is_empty();
         self.targets = Some(Column { values: Values::U32(classes), dims });
         Ok(self)
     }
@@ -230,8 +263,9 @@ impl HostData {
     }
 
     /// Cuts each batch to the length of its longest sequence, instead of padding it to the longest sequence of all
-    /// data. This affects the first input, and targets whose first axis has the same extent. A batch has at least one
-    /// step.
+    /// data. This affects the first input, and targets of every step: from
+    /// [`with_step_targets`](Self::with_step_targets), or a class for each step from
+    /// [`with_classes`](Self::with_classes). A batch has at least one step.
     ///
     /// ```
     /// use wgru::{Device, train::{Data, HostData}};
@@ -341,7 +375,7 @@ impl Data for HostData {
             batch = batch.with_input(input.rows(&self.device, examples, None)?);
         }
         if let Some(targets) = &self.targets {
-            let per_step = longest.filter(|_| targets.dims.first() == first.dims.first());
+            let per_step = longest.filter(|_| self.has_step_targets);
             batch = batch.with_targets(targets.rows(&self.device, examples, per_step)?);
         }
         if let Some(lengths) = &self.lengths {

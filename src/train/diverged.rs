@@ -1,9 +1,10 @@
 //! Finds the cause of divergence: the first parameter, input or layer that is not finite.
 
 use super::Batch;
-use super::step::Step;
+use super::step::{Step, without_padding};
+use super::valid::valid_steps;
 use crate::error::Result;
-use crate::nn::{Kind, Mode, Module};
+use crate::nn::{Kind, Mode, Module, Padded};
 use crate::tensor::{DType, Tensor};
 
 /// Finds the first non-finite value, in the order of the computation: parameters, batch, layers, loss. `flagged` names
@@ -37,7 +38,7 @@ pub(super) async fn cause(
         None => format!("the parameters and the batch are finite (examples {})", list(batch.examples())),
         Some(model) => {
             let mut path = Vec::new();
-            if !forward(model, batch.x(), &mut path).await? {
+            if !forward(model, &batch, &mut path).await? {
                 let layer = match path.join(".") {
                     path if path.is_empty() => "the model".into(),
                     path => format!("layer {path:?}"),
@@ -58,12 +59,14 @@ pub(super) async fn cause(
     })
 }
 
-/// Runs a model layer by layer in evaluation mode. Returns whether every output is finite; if not, `path` names the
-/// first layer with a non-finite output.
-async fn forward(module: &dyn Module, x: &Tensor, path: &mut Vec<String>) -> Result<bool> {
+/// Runs a model layer by layer in evaluation mode. Returns whether every output is finite, except for padding; if not,
+/// `path` names the first layer with a non-finite output.
+async fn forward(module: &dyn Module, batch: &Batch, path: &mut Vec<String>) -> Result<bool> {
     // Depth first, without recursion: a stack of `(name depth, name, module)`.
     let mut todo: Vec<(usize, String, &dyn Module)> = vec![(0, String::new(), module)];
-    let mut y = x.clone();
+    // `None` after a layer whose output has no time axis.
+    let mut lengths = batch.lengths();
+    let mut y = lengths.map_or_else(|| Ok(batch.x().clone()), |lengths| without_padding(batch.x(), lengths))?;
     while let Some((depth, name, module)) = todo.pop() {
         path.truncate(depth);
         if !name.is_empty() {
@@ -74,8 +77,19 @@ async fn forward(module: &dyn Module, x: &Tensor, path: &mut Vec<String>) -> Res
             todo.extend(parts.into_iter().rev().map(|(name, part)| (depth, name.to_string(), part)));
             continue;
         }
-        y = module.forward(&y)?;
-        if !is_finite(&y).await? {
+        let valid;
+        (y, valid) = match lengths.map(|lengths| module.forward_padded(&y, lengths, &mut Mode::Eval)).transpose()? {
+            Some(Padded::Steps(y)) => (y.clone(), valid_steps(&y, lengths)?),
+            Some(Padded::Rows(y)) => {
+                lengths = None;
+                (y.clone(), y)
+            }
+            None => {
+                let y = module.forward(&y)?;
+                (y.clone(), y)
+            }
+        };
+        if !is_finite(&valid).await? {
             return Ok(false);
         }
     }
@@ -87,7 +101,7 @@ async fn is_finite(tensor: &Tensor) -> Result<bool> {
 }
 
 /// Returns the first input or target with a non-finite value, and the index of the example. Skips the padding of the
-/// first input.
+/// first input, and of targets with the same steps.
 async fn first_bad_value(batch: &Batch) -> Result<Option<(String, usize)>> {
     let (count, targets) =
         (batch.inputs().len(), batch.has_targets().then(|| ("the target".to_string(), batch.targets())));
@@ -99,7 +113,8 @@ async fn first_bad_value(batch: &Batch) -> Result<Option<(String, usize)>> {
         }
         let width = (values.len() / batch.len()).max(1);
         let step = values.dims().get(2..).map_or(1, |dims| dims.iter().product());
-        let lengths = batch.lengths().filter(|_| place == 0);
+        let has_steps = || values.dims().get(..2).is_some_and(|dims| batch.x().dims().starts_with(dims));
+        let lengths = batch.lengths().filter(|_| place == 0 || place == count && has_steps());
         for (row, values) in values.read().await?.chunks(width).enumerate() {
             let valid = lengths.and_then(|lengths| lengths.get(row)).map_or(values.len(), |steps| steps * step);
             if values.iter().take(valid).any(|v| !v.is_finite()) {

@@ -20,6 +20,7 @@ pub use super::likelihood::{
 };
 pub use super::quantile::{quantile, quantile_with};
 pub use super::tweedie::{tweedie_deviance, tweedie_deviance_with};
+pub use super::valid::valid_steps;
 use crate::autograd::record;
 use crate::error::{Error, Result};
 use crate::kernels::LossKind;
@@ -142,7 +143,8 @@ pub struct CrossEntropyOptions<'a> {
     /// Weights of the classes, `[classes]`, for imbalanced data. Each row is weighted by its target class, also in the
     /// mean. Inverse class frequencies are a common choice.
     pub weight: Option<&'a Tensor>,
-    /// Rows with this target are ignored.
+    /// Rows with this target are ignored. With the lengths of padded sequences at hand, [`valid_steps`] needs no such
+    /// target.
     pub ignore_index: Option<u32>,
     /// ε: the target has `1 − ε` on its class, and `ε` spread evenly over all classes.
     pub label_smoothing: f32,

@@ -1,8 +1,9 @@
 //! Losses, optimizers, schedules, clipping, and a training loop that stops early and resumes bit for bit.
 //!
 //! [`Trainer`] draws batches of [`Data`], usually [`HostData`], and updates the parameters of an [`Optimizer`]. A model
-//! that maps one tensor to another trains with [`Trainer::fit`] and a loss of `(prediction, target)`. Anything else
-//! trains with [`Trainer::fit_with`] and a step function, such as this classifier of padded sequences:
+//! that maps one tensor to another trains with [`Trainer::fit`] and a loss of `(prediction, target)`, also on padded
+//! sequences of different lengths. Anything else trains with [`Trainer::fit_with`] and a step function, which computes
+//! the loss of a batch:
 //!
 //! ```
 //! use wgru::nn::{Linear, Module, RecurrentConfig, RunOptions, named_parameters};
@@ -61,7 +62,7 @@
 //! | forecasts with uncertainty | [`loss::quantile`], [`loss::gaussian_nll`] and others; [`SplitConformal`]; the draws of [`Rng`](crate::Rng) |
 //! | scores | [`metrics`]; [`Trainer::evaluate`] with [`accuracy`] |
 //! | imbalanced classes | [`CrossEntropyOptions::weight`](loss::CrossEntropyOptions::weight), [`metrics::ConfusionMatrix`] |
-//! | sequences of different lengths | [`HostData::from_sequences`], [`HostData::trimmed`], [`TrainOptions::bucket_by_length`] |
+//! | sequences of different lengths | [`HostData::from_sequences`], [`HostData::trimmed`], [`TrainOptions::bucket_by_length`]; losses of every step: [`loss::valid_steps`] |
 //! | long sequences, such as texts | [`TokenLanes`], [`CarriedState`] |
 //! | large batches with little memory | [`TrainOptions::accumulate`] |
 //! | learning rates | [`Schedule`], [`TrainOptions::warmup`], [`ReduceLrOnPlateau`], [`Trainer::test_rates`] |
@@ -91,6 +92,7 @@ mod step;
 mod tensorboard;
 mod trainer;
 mod tweedie;
+mod valid;
 mod watch;
 
 pub use batch::Batch;
@@ -103,7 +105,7 @@ pub use data::{Data, HostData};
 pub use ema::Ema;
 pub use loss::Reduction;
 pub use metrics::{accuracy, top_k_accuracy};
-pub use optimizer::{AdamConfig, Method, Optimizer, ParameterGroup, RmsPropConfig, SgdConfig};
+pub use optimizer::{AdamConfig, AdamWConfig, Method, Optimizer, ParameterGroup, RmsPropConfig, SgdConfig};
 pub(crate) use plateau::PlateauState;
 pub use plateau::ReduceLrOnPlateau;
 pub use schedule::{CustomSchedule, Schedule};

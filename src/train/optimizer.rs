@@ -23,20 +23,37 @@ pub struct SgdConfig {
     pub nesterov: bool,
 }
 
-/// Options of Adam and AdamW; names and defaults of `torch.optim.Adam`.
+/// Options of Adam; names and defaults of `torch.optim.Adam`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamConfig {
     /// β1, β2: fractions of the old moments that are kept.
     pub betas: (f32, f32),
     /// ε, added to the root of the second moment.
     pub eps: f32,
-    /// λ: Adam adds `λ·w` to the gradient, AdamW subtracts `lr·λ·w` from the weight.
+    /// λ, added to the gradient as `λ·w`.
     pub weight_decay: f32,
 }
 
 impl Default for AdamConfig {
     fn default() -> Self {
         Self { betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.0 }
+    }
+}
+
+/// Options of AdamW; names and defaults of `torch.optim.AdamW`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamWConfig {
+    /// β1, β2: fractions of the old moments that are kept.
+    pub betas: (f32, f32),
+    /// ε, added to the root of the second moment.
+    pub eps: f32,
+    /// λ: each step first subtracts `lr·λ·w` from the weight.
+    pub weight_decay: f32,
+}
+
+impl Default for AdamWConfig {
+    fn default() -> Self {
+        Self { betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.01 }
     }
 }
 
@@ -66,8 +83,8 @@ pub enum Method {
     RmsProp(RmsPropConfig),
     /// Adam, with weight decay in the gradient.
     Adam(AdamConfig),
-    /// AdamW, with decoupled weight decay. PyTorch's default is λ = 0.01.
-    AdamW(AdamConfig),
+    /// AdamW, with decoupled weight decay.
+    AdamW(AdamWConfig),
 }
 
 impl Method {
@@ -101,11 +118,12 @@ impl Method {
                 at_least_0("eps", c.eps)?;
                 at_least_0("weight_decay", c.weight_decay)
             }
-            Method::Adam(c) | Method::AdamW(c) => {
-                check("betas.0", (0.0..1.0).contains(&c.betas.0), "0 ≤ β < 1", c.betas.0)?;
-                check("betas.1", (0.0..1.0).contains(&c.betas.1), "0 ≤ β < 1", c.betas.1)?;
-                at_least_0("eps", c.eps)?;
-                at_least_0("weight_decay", c.weight_decay)
+            Method::Adam(AdamConfig { betas, eps, weight_decay })
+            | Method::AdamW(AdamWConfig { betas, eps, weight_decay }) => {
+                check("betas.0", (0.0..1.0).contains(&betas.0), "0 ≤ β < 1", betas.0)?;
+                check("betas.1", (0.0..1.0).contains(&betas.1), "0 ≤ β < 1", betas.1)?;
+                at_least_0("eps", *eps)?;
+                at_least_0("weight_decay", *weight_decay)
             }
         }
     }
@@ -123,7 +141,8 @@ impl Method {
         match &mut self {
             Method::Sgd(c) => c.weight_decay = decay,
             Method::RmsProp(c) => c.weight_decay = decay,
-            Method::Adam(c) | Method::AdamW(c) => c.weight_decay = decay,
+            Method::Adam(c) => c.weight_decay = decay,
+            Method::AdamW(c) => c.weight_decay = decay,
         }
         self
     }
@@ -201,14 +220,23 @@ impl Optimizer {
         Self::new(parameters, Method::Adam(AdamConfig::default()), rate)
     }
 
+    /// Creates AdamW with PyTorch's defaults, of which the weight decay is 0.01: [`new`](Self::new) with
+    /// [`AdamWConfig::default`].
+    ///
+    /// # Errors
+    /// Same as [`new`](Self::new).
+    pub fn adamw(parameters: Vec<(String, Tensor)>, rate: f64) -> Result<Self> {
+        Self::new(parameters, Method::AdamW(AdamWConfig::default()), rate)
+    }
+
     /// Applies the options of `group` to the parameters whose name `select` accepts. Returns the number of parameters.
     /// A later call replaces the options of the parameters that it selects. Checkpoints do not contain groups: set them
     /// again before resuming.
     ///
     /// ```
-    /// use wgru::{Device, Rng, nn::{Module, RecurrentConfig}, train::{AdamConfig, Method, Optimizer, ParameterGroup}};
+    /// use wgru::{Device, Rng, nn::{Module, RecurrentConfig}, train::{AdamWConfig, Method, Optimizer, ParameterGroup}};
     /// let gru = RecurrentConfig::gru(3, 8).build(&Device::cpu(), &mut Rng::new(1))?;
-    /// let method = Method::AdamW(AdamConfig { weight_decay: 0.01, ..Default::default() });
+    /// let method = Method::AdamW(AdamWConfig { weight_decay: 0.05, ..Default::default() });
     /// let mut optimizer = Optimizer::new(gru.parameters(), method, 1e-3)?;
     /// // Biases do not decay.
     /// let no_decay = ParameterGroup { weight_decay: Some(0.0), ..Default::default() };
@@ -457,17 +485,18 @@ impl Slot {
                 };
                 optim::adam(&kernel, grad, weight, [&self.state[0], &self.state[1]], status)
             }
-            Method::Adam(c) | Method::AdamW(c) => {
+            Method::Adam(AdamConfig { betas, eps, weight_decay })
+            | Method::AdamW(AdamWConfig { betas, eps, weight_decay }) => {
                 // In f64, as in PyTorch: in f32, 1 − β^t loses digits in the first steps.
                 let unbias = |beta: f32| 1.0 - f64::from(beta).powf(self.steps as f64);
-                let (beta1, beta2) = c.betas;
+                let (beta1, beta2) = betas;
                 let kernel = Adam {
                     len,
                     lr,
                     beta1,
                     beta2,
-                    eps: c.eps,
-                    weight_decay: c.weight_decay,
+                    eps,
+                    weight_decay,
                     decoupled: matches!(method, Method::AdamW(_)) as u32,
                     step_size: (rate / unbias(beta1)) as f32,
                     root2: unbias(beta2).sqrt() as f32,

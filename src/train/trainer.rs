@@ -33,8 +33,8 @@ pub struct TrainOptions {
     /// Examples per batch.
     pub batch: usize,
     /// Batches per update. The gradient is that of one larger batch with all of their examples, computed in less
-    /// memory. The last update of an epoch may have fewer batches. Batches weigh by their examples, so a loss that is a
-    /// mean over another number, as with ignored targets or class weights, is a mean of such means.
+    /// memory. The last update of an epoch may have fewer batches. Batches are weighted by their numbers of examples. A
+    /// loss that divides by another number, as with ignored targets or class weights, is averaged over the batches.
     pub accumulate: usize,
     /// Whether every epoch shuffles the examples.
     pub shuffle: bool,
@@ -53,7 +53,7 @@ pub struct TrainOptions {
     pub plateau: Option<ReduceLrOnPlateau>,
     /// Decay of an [exponential moving average](super::Ema) of the parameters, such as 0.999. The validation loss, the
     /// best weights, and the weights after training are then those of the averages. During training, the parameters
-    /// have their own values. A later [`fit`](Trainer::fit) starts from the averages, and starts new averages.
+    /// keep their own values. A later [`fit`](Trainer::fit) starts from the averages, with a new moving average.
     pub ema: Option<f32>,
     /// Stops after this many epochs without a better validation loss, and restores the best weights. Needs validation
     /// data: the training loss cannot rank epochs, since the weights change while it is averaged. A patience of at
@@ -127,7 +127,7 @@ pub(crate) struct Best {
 /// Trains a model: shuffling, updates, validation and early stopping.
 ///
 /// [`fit`](Self::fit) trains a [`Module`] with a loss of its output. [`fit_with`](Self::fit_with) takes a step function
-/// instead, for models with several inputs, sequences with lengths, or any other computation. The blocking variants are
+/// instead, for models with several inputs, or any other computation. The blocking variants are
 /// `fit_blocking` and `fit_with_blocking`.
 ///
 /// All random numbers come from one generator, and all state is in the trainer and the parameters, so a run saved by
@@ -275,6 +275,28 @@ impl Trainer {
     /// `loss` is a function of the module [`loss`](super::loss), or a closure `|prediction, target|` that returns a
     /// scalar. Losses are added up on the device, and read back once per epoch.
     ///
+    /// If the data has lengths, the model gets them by [`Module::forward_padded`]. If its output still has a time axis,
+    /// the loss gets only the valid steps of prediction and target, one sequence after another, as from
+    /// [`valid_steps`](super::loss::valid_steps). Its mean is then that over the valid steps of the batch.
+    ///
+    /// ```
+    /// use wgru::{Device, Rng, nn::*, train::*};
+    /// let (device, mut rng) = (Device::cpu(), Rng::new(1));
+    /// // Sequences of 1 to 9 numbers. The target is their sum.
+    /// let sequences: Vec<Vec<f32>> = (0..90).map(|i| (0..=i % 9).map(|_| rng.uniform(-0.3, 0.3)).collect()).collect();
+    /// let sums = sequences.iter().map(|sequence| sequence.iter().sum()).collect();
+    /// let data = HostData::from_sequences(&device, &sequences, 1)?.with_targets(sums, &[1])?.trimmed()?;
+    /// let model = Sequential::new()
+    ///     .push("gru", RecurrentConfig { batch_first: true, ..RecurrentConfig::gru(1, 8) }.build(&device, &mut rng)?)
+    ///     .push("last", LastState { batch_first: true, ..Default::default() })
+    ///     .push("head", Linear::new(&device, 8, 1, true, &mut rng)?);
+    /// let options = TrainOptions { epochs: 30, bucket_by_length: true, ..Default::default() };
+    /// let mut trainer = Trainer::new(Optimizer::adam(model.parameters(), 0.02)?, options, rng);
+    /// let history = trainer.fit_blocking(&model, &data, None, loss::mse)?;
+    /// assert!(history.loss[29] < 0.2 * history.loss[0]);
+    /// # Ok::<(), wgru::Error>(())
+    /// ```
+    ///
     /// If the loss of an update is NaN or infinite, the update is skipped. If only the update of an element is not
     /// finite, that element keeps its value. Training then ends with [`Error::Diverged`], which names the first
     /// parameter, input or layer that is not finite. The weights are finite; with patience, they are the weights of the
@@ -282,10 +304,11 @@ impl Trainer {
     /// epoch.
     ///
     /// # Errors
-    /// Errors from the model, the loss and the device; [`Error::Value`] for empty data, data with several inputs, with
-    /// lengths or without targets, options outside their range, and patience without validation data;
-    /// [`Error::Diverged`] if a loss, a gradient or a weight is not finite; with patience, also for the validation
-    /// loss.
+    /// Errors from the model, the loss and the device; [`Error::Value`] for empty data, data with several inputs or
+    /// without targets, data with lengths for a model that does not take them, options outside their range, and
+    /// patience without validation data; [`Error::Shape`] unless padded data has a target for every step of such an
+    /// output; [`Error::Diverged`] if a loss, a gradient or a weight is not finite; with patience, also for the
+    /// validation loss.
     pub async fn fit(
         &mut self,
         model: &dyn Module,

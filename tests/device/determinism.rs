@@ -180,7 +180,7 @@ fn a_resumed_run_gives_the_bits_of_a_whole_one(device: &Device) {
     let fresh = || {
         let mut rng = Rng::new(2);
         let model = model(device, 7, &mut rng);
-        let optimizer = Optimizer::new(model.parameters(), Method::AdamW(AdamConfig::default()), 1e-2).expect("adamw");
+        let optimizer = Optimizer::adamw(model.parameters(), 1e-2).expect("adamw");
         (Trainer::new(optimizer, options(4), rng), model)
     };
 

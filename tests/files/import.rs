@@ -340,6 +340,9 @@ fn unreadable_tensors_are_errors_only_when_used() {
         assert!(error.contains(name) && error.contains(word), "{error}");
     }
     assert!(matches!(file.to_bytes(), Err(Error::Format { .. })), "a copy would lose tensors");
+    file.insert("large", &[1], vec![0.5]);
+    assert_eq!(file.get("large").expect("replaced"), (&[1][..], &[0.5][..]));
+    assert!(file.unreadable().all(|(unread, _)| unread != "large"));
     file.discard_unreadable();
     assert!(file.to_bytes().is_ok());
 }
@@ -464,7 +467,7 @@ fn sequential_keras_models_are_built() {
     let want =
         file.get("layers.dense.vars.1").expect("bias").1[0] + last.iter().zip(kernel).map(|(a, b)| a * b).sum::<f32>();
     close("keras", &y.read_blocking().expect("read"), &[want], OUTPUT);
-    assert_eq!((y.dims(), model.parameters()[0].0.as_str()), (&[1, 1][..], "layers.gru.weight_ih_l0"));
+    assert_eq!((y.dims(), model.parameters()[0].0.as_str()), (&[1, 1][..], "gru.weight_ih_l0"));
     for (key, text, word) in [
         ("layers.dense.class_name", "Attention", "\"Attention\""),
         ("layers.dense.class_name", "Conv1D", "kernel of shape [4, 1]"),

@@ -56,6 +56,19 @@ fn whole_models_give_the_outputs_of_keras() {
     }
 }
 
+/// Archives number their layers by class; `.h5` files use their names.
+#[test]
+fn layers_of_archives_are_called_as_those_of_h5_models() {
+    for (name, keras, h5, _) in files() {
+        let names = |bytes| -> Vec<String> {
+            let file = TensorFile::import_bytes(name, bytes).expect(name);
+            file.layers().into_iter().map(|layer| layer.name).collect()
+        };
+        assert!(!names(h5).is_empty());
+        assert_eq!(names(keras), names(h5), "{name}");
+    }
+}
+
 #[test]
 fn layers_of_h5_models_are_called_as_in_keras() {
     for (name, _, h5, _) in files().into_iter().filter(|(name, ..)| name.ends_with("masked")) {
@@ -110,7 +123,10 @@ fn options_that_are_not_supported_are_refused_by_name() {
         let mut file = good.clone();
         file.metadata.insert(key.into(), text.into());
         let error = load_network(&Device::cpu(), &file).expect_err(key).to_string();
-        assert!(words.iter().all(|word| error.contains(word)), "{key}: {error}");
+        // Layers are named as in Keras.
+        let called = |word: &str| file.metadata.get(&format!("{}.name", word.trim_matches('"'))).cloned();
+        let word = |word: &str| called(word).map_or(word.to_string(), |name| format!("\"{name}\""));
+        assert!(words.iter().all(|own| error.contains(&word(own))), "{key}: {error}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Recurrent layers are found and loaded by name, whatever framework wrote the file.
 
 use wgru::io::{LayerInfo, RecurrentWeights, TensorFile, load_recurrent_blocking, recurrent_to_file};
-use wgru::nn::{Mode, RecurrentConfig, RunOptions};
+use wgru::nn::{Linear, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::{Activation, Cell, Device, Rng, Tensor};
 
 use crate::common::fill;
@@ -25,10 +25,7 @@ macro_rules! fixture {
 fn layers_of_all_frameworks_are_found() {
     for (file, want) in [
         (fixture!("state.pt"), &["model: gru 2 3, 1 layers, 1 directions"][..]),
-        (
-            fixture!("model.keras"),
-            &["layers.bidirectional: lstm 4 2, 1 layers, 2 directions", "layers.gru: gru 3 4, 1 layers, 1 directions"],
-        ),
+        (fixture!("model.keras"), &["both: lstm 4 2, 1 layers, 2 directions", "gru: gru 3 4, 1 layers, 1 directions"]),
         (fixture!("import/module.pt"), &["gru: gru 2 3, 1 layers, 1 directions"]),
         (fixture!("import/program.pt2"), &["gru: gru 2 3, 1 layers, 1 directions"]),
         (fixture!("import/rtneural.json"), &["layers.1: gru 2 3, 1 layers, 1 directions"]),
@@ -46,7 +43,77 @@ fn layers_of_all_frameworks_are_found() {
         }
     }
     let error = fixture!("model.keras").recurrent("layers.lstm").expect_err("not there").to_string();
-    assert!(error.contains("layers.lstm") && error.contains("layers.gru"), "{error}");
+    assert!(error.contains("layers.lstm") && error.contains("[\"both") && error.contains("\"gru\"]"), "{error}");
+}
+
+/// A layer of a `.keras` archive has the name that the user gave, and is found by that of its weights, too.
+#[test]
+fn layers_of_archives_are_called_as_in_keras() {
+    let file = fixture!("model.keras");
+    let same =
+        |a: &str, b: &str| assert_eq!(output(&file.recurrent(a).expect(a)), output(&file.recurrent(b).expect(b)));
+    same("gru", "layers.gru");
+    assert_eq!(file.recurrent("both").expect("both"), file.recurrent("layers.bidirectional").expect("both"));
+    // The names are kept in the metadata.
+    let copy = TensorFile::from_bytes("copy", &file.to_bytes().expect("bytes")).expect("copy");
+    assert_eq!(copy.layers(), file.layers());
+
+    let device = Device::cpu();
+    let model = wgru::io::load_network(&device, &file).expect("network");
+    for name in ["head", "layers.dense"] {
+        assert_eq!(model.layers.layer::<Linear>(name).expect(name).weight().dims(), [1, 4]);
+    }
+    let names: Vec<String> = model.parameters().into_iter().map(|(name, _)| name).collect();
+    assert!(
+        ["gru.weight_hh_l0", "both.weight_hh_l0_reverse", "head.bias"].iter().all(|own| names.iter().any(|n| n == own))
+    );
+    let text = model.layers.layer::<Linear>("dense").expect_err("no such layer").to_string();
+    assert!(text.contains("\"head\""), "{text}");
+}
+
+/// Layers of nested models, and names that are not unique, too long or empty.
+#[test]
+fn names_of_nested_layers_are_joined() {
+    let gru = RecurrentConfig::gru(3, 4).build(&Device::cpu(), &mut Rng::new(1)).expect("gru");
+    let saved = pollster::block_on(recurrent_to_file(&gru)).expect("file");
+    let weights = RecurrentWeights::from_pytorch(Cell::Gru, &saved, 0, false).expect("weights");
+    let keras = weights.to_keras().expect("keras");
+    let layers = ["layers.functional.layers.gru", "layers.functional.layers.gru_1", "layers.gru", "layers.gru_1"];
+    let file = |names: [&str; 4], model: &str| {
+        let mut file = TensorFile::default();
+        let mut describe = |own: &str, class: &str, name: &str| {
+            file.metadata.insert(format!("{own}.class_name"), class.into());
+            file.metadata.insert(format!("{own}.name"), name.into());
+        };
+        describe("layers.functional", "Functional", model);
+        layers.iter().zip(names).for_each(|(own, name)| describe(own, "GRU", name));
+        for own in layers {
+            for (part, number) in [("kernel", 0), ("recurrent_kernel", 1), ("bias", 2)] {
+                let (dims, values) = keras.get(part).expect(part);
+                file.insert(&format!("{own}.cell.vars.{number}"), dims, values.to_vec());
+            }
+        }
+        file
+    };
+    let found = |file: &TensorFile| {
+        let names: Vec<String> = file.layers().into_iter().map(|layer| layer.name).collect();
+        names.iter().for_each(|name| assert!(file.recurrent(name).is_ok(), "{name}"));
+        layers.iter().for_each(|name| assert!(file.recurrent(name).is_ok(), "{name}"));
+        names
+    };
+    assert_eq!(
+        found(&file(["first", "my gru", "head", "tail.1"], "encoder")),
+        ["encoder.first", "encoder.my_gru", "head", "tail.1"]
+    );
+    // The same name twice, and a name that is that of other weights.
+    assert_eq!(
+        found(&file(["a", "a", "layers.gru_1", "b"], "m")),
+        ["b", "layers.functional.layers.gru", "layers.functional.layers.gru_1", "layers.gru"]
+    );
+    assert_eq!(
+        found(&file(["a", "", "b", "c"], &"long".repeat(100))),
+        ["b", "c", "layers.functional.layers.gru", "layers.functional.layers.gru_1"]
+    );
 }
 
 /// Runs a layer on five steps of three features.

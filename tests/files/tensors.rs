@@ -164,3 +164,30 @@ fn checkpoints_that_do_not_fit_are_refused_and_change_nothing() {
     let (mut trainer, model) = start(3, adam);
     load_checkpoint(&mut trainer, &model, &file).expect("its own checkpoint");
 }
+
+/// Names in any order, as a map takes them.
+#[test]
+fn a_tensor_under_a_name_that_exists_is_replaced() {
+    let mut file = TensorFile::default();
+    for (i, name) in ["b", "d", "a", "c", "a", "d", "e", "a"].into_iter().enumerate() {
+        file.insert(name, &[i + 1], vec![i as f32; i + 1]);
+    }
+    assert_eq!(file.names().collect::<Vec<_>>(), ["b", "d", "a", "c", "e"]);
+    let read = TensorFile::from_bytes("memory", &file.to_bytes().expect("bytes")).expect("read");
+    for (name, i) in [("a", 7), ("b", 0), ("c", 3), ("d", 5), ("e", 6)] {
+        for file in [&file, &read] {
+            assert_eq!(file.get(name).expect("a tensor"), (&[i + 1][..], &vec![i as f32; i + 1][..]), "{name}");
+        }
+    }
+}
+
+/// Two parameters with one name are not one tensor.
+#[test]
+fn parameters_with_the_same_name_are_not_saved() {
+    let (device, mut rng) = (Device::cpu(), Rng::new(0));
+    let mut linear = || Linear::new(&device, 2, 1, true, &mut rng).expect("linear");
+    let model = Sequential::new().push("head", linear()).push("head", linear());
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = save_parameters_blocking(&model, folder.path().join("model")).expect_err("refused").to_string();
+    assert!(text.contains("head.weight") && text.contains("twice"), "{text}");
+}

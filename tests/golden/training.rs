@@ -3,7 +3,7 @@
 use serde_json::Value;
 use wgru::nn::{Gru, Linear, Mode, Module, RecurrentConfig, RunOptions};
 use wgru::train::loss::{self, CrossEntropyOptions};
-use wgru::train::{AdamConfig, Method, Optimizer, Reduction, Schedule, SgdConfig, clip_grad_norm};
+use wgru::train::{AdamConfig, AdamWConfig, Method, Optimizer, Reduction, Schedule, SgdConfig, clip_grad_norm};
 use wgru::{Device, Rng, Tensor};
 
 use crate::common::{assert_close, fill};
@@ -133,11 +133,7 @@ impl Model {
 
 fn method(curve: &Value) -> Method {
     let float = |key: &str| number(&curve[key]) as f32;
-    let adam = || AdamConfig {
-        betas: (number(&curve["betas"][0]) as f32, number(&curve["betas"][1]) as f32),
-        eps: float("eps"),
-        weight_decay: float("weight_decay"),
-    };
+    let betas = || (number(&curve["betas"][0]) as f32, number(&curve["betas"][1]) as f32);
     match curve["optimizer"].as_str().expect("optimizer") {
         "sgd" => Method::Sgd(SgdConfig {
             momentum: float("momentum"),
@@ -145,8 +141,10 @@ fn method(curve: &Value) -> Method {
             nesterov: curve["nesterov"].as_bool().unwrap_or(false),
             ..SgdConfig::default()
         }),
-        "adam" => Method::Adam(adam()),
-        "adamw" => Method::AdamW(adam()),
+        "adam" => Method::Adam(AdamConfig { betas: betas(), eps: float("eps"), weight_decay: float("weight_decay") }),
+        "adamw" => {
+            Method::AdamW(AdamWConfig { betas: betas(), eps: float("eps"), weight_decay: float("weight_decay") })
+        }
         other => panic!("unknown optimizer {other}"),
     }
 }

@@ -181,9 +181,6 @@ fn layers_without_a_form_in_onnx_are_refused_by_name() {
     let options = RecurrentOptions { zoneout: 0.1, ..RecurrentOptions::default() };
     let gru = RecurrentConfig { options, ..RecurrentConfig::gru(4, 3) }.build(&device, rng);
     refused(Sequential::new().push("odd", gru.expect("gru")), "zoneout");
-    let options = RecurrentOptions { learn_h0: true, ..RecurrentOptions::default() };
-    let gru = RecurrentConfig { options, ..RecurrentConfig::gru(4, 3) }.build(&device, rng);
-    refused(Sequential::new().push("odd", gru.expect("gru")), "learned initial states");
     let activations = vec![Activation::Relu, Activation::Sigmoid, Activation::Tanh];
     let gru = RecurrentConfig { activations, ..RecurrentConfig::gru(4, 3) }.build(&device, rng);
     refused(Sequential::new().push("odd", gru.expect("gru")), "activations");

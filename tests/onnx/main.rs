@@ -22,7 +22,11 @@ mod bound;
 #[cfg(not(target_arch = "wasm32"))]
 mod export;
 #[cfg(not(target_arch = "wasm32"))]
+mod graphs;
+#[cfg(not(target_arch = "wasm32"))]
 mod loops;
+#[cfg(not(target_arch = "wasm32"))]
+mod networks;
 #[cfg(not(target_arch = "wasm32"))]
 mod nsnet2;
 #[cfg(not(target_arch = "wasm32"))]

@@ -12,6 +12,7 @@ mod reference;
 mod live;
 mod network;
 mod non_finite;
+mod pool;
 mod rate;
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -13,6 +13,7 @@ mod reference;
 mod conveniences;
 mod fit_with;
 mod forecast_losses;
+mod lengths;
 mod optimizers;
 mod order;
 mod scores;

@@ -2,8 +2,8 @@
 
 use wgru::nn::{LastStep, Linear, Mode, Module, RecurrentConfig, Sequential, set_requires_grad};
 use wgru::train::{
-    AdamConfig, Ema, HostData, Method, Optimizer, ParameterGroup, ReduceLrOnPlateau, RmsPropConfig, Schedule,
-    SgdConfig, TrainOptions, Trainer, loss,
+    AdamConfig, AdamWConfig, Ema, HostData, Method, Optimizer, ParameterGroup, ReduceLrOnPlateau, RmsPropConfig,
+    Schedule, SgdConfig, TrainOptions, Trainer, loss,
 };
 use wgru::{Device, Error, Result, Rng, Tensor};
 
@@ -12,6 +12,7 @@ use crate::on_every_backend;
 
 on_every_backend![
     rmsprop_matches_pytorch_s_formula,
+    the_defaults_are_those_of_pytorch,
     groups_have_their_own_rate_and_decay,
     frozen_parameters_do_not_change,
     averages_match_their_formula,
@@ -50,11 +51,28 @@ fn rmsprop_matches_pytorch_s_formula(device: &Device) {
     }
 }
 
+/// AdamW has the weight decay of `torch.optim.AdamW`, 0.01, and Adam none.
+fn the_defaults_are_those_of_pytorch(device: &Device) {
+    // Without a gradient, only the decay moves the weights.
+    let moved = |make: fn(Vec<(String, Tensor)>, f64) -> Result<Optimizer>| {
+        let w = weight(device, &[1.0, -2.0]);
+        let mut optimizer = make(vec![("w".into(), w.clone())], 0.5).expect("optimizer");
+        w.scale(0.0).and_then(|x| x.sum()?.backward()).expect("backward");
+        optimizer.step().expect("step");
+        read(&w)
+    };
+    assert_eq!(moved(Optimizer::adam), [1.0, -2.0]);
+    for make in [Optimizer::adamw, |w, rate| Optimizer::new(w, Method::AdamW(Default::default()), rate)] {
+        assert_close("decayed", &moved(make), &[0.995, -1.99], 1e-6);
+    }
+}
+
 fn groups_have_their_own_rate_and_decay(device: &Device) {
-    let decay = AdamConfig { weight_decay: 0.5, ..AdamConfig::default() };
+    let adam = AdamConfig { weight_decay: 0.5, ..AdamConfig::default() };
+    let adamw = AdamWConfig { weight_decay: 0.5, ..AdamWConfig::default() };
     let sgd = SgdConfig { weight_decay: 0.5, ..SgdConfig::default() };
     let rms = RmsPropConfig { weight_decay: 0.5, ..RmsPropConfig::default() };
-    for method in [Method::Sgd(sgd), Method::AdamW(decay), Method::Adam(decay), Method::RmsProp(rms)] {
+    for method in [Method::Sgd(sgd), Method::AdamW(adamw), Method::Adam(adam), Method::RmsProp(rms)] {
         // Each parameter of one optimizer with groups moves as in an optimizer of its own.
         let run = |optimizer: &mut Optimizer, parameters: &[&Tensor]| {
             for _ in 0..3 {
@@ -76,7 +94,7 @@ fn groups_have_their_own_rate_and_decay(device: &Device) {
             Method::Sgd(c) => Method::Sgd(SgdConfig { weight_decay: 0.0, ..c }),
             Method::RmsProp(c) => Method::RmsProp(RmsPropConfig { weight_decay: 0.0, ..c }),
             Method::Adam(c) => Method::Adam(AdamConfig { weight_decay: 0.0, ..c }),
-            Method::AdamW(c) => Method::AdamW(AdamConfig { weight_decay: 0.0, ..c }),
+            Method::AdamW(c) => Method::AdamW(AdamWConfig { weight_decay: 0.0, ..c }),
         };
         for (got, start, method, rate) in [(&a, 1.0, method, 0.1), (&b, 2.0, without, 0.1), (&c, 3.0, method, 0.025)] {
             let alone = weight(device, &[start, -start]);
@@ -117,7 +135,7 @@ fn frozen_parameters_do_not_change(device: &Device) {
     assert!(gru.iter().all(|p| !p.is_tracked()));
     let (body, head) = (values(&model, "gru"), values(&model, "head"));
     // Decoupled weight decay would move them without a gradient.
-    let method = Method::AdamW(AdamConfig { weight_decay: 0.1, ..AdamConfig::default() });
+    let method = Method::AdamW(AdamWConfig { weight_decay: 0.1, ..AdamWConfig::default() });
     let optimizer = Optimizer::new(model.parameters(), method, 0.05).expect("optimizer");
     let options = TrainOptions { epochs: 2, batch: 8, ..TrainOptions::default() };
     let mut trainer = Trainer::new(optimizer, options, Rng::new(1));

@@ -159,6 +159,30 @@ fn trimmed_batches_have_the_same_losses(device: &Device) {
     assert!(text.contains("lengths"), "{text}");
 }
 
+/// Targets whose extent is the number of steps by chance stay whole.
+#[test]
+fn only_targets_of_every_step_are_trimmed() {
+    let device = Device::cpu();
+    let sequences = [vec![1.0, 2.0, 3.0], vec![4.0], vec![5.0, 6.0]];
+    let data = || HostData::from_sequences(&device, &sequences, 1).expect("data");
+    let y: Vec<f32> = (0..9).map(|i| i as f32).collect();
+    let targets = |data: HostData| {
+        let batch = data.trimmed().and_then(|data| data.batch(&[2, 1])).expect("batch");
+        assert_eq!(batch.x().dims(), [2, 2, 1]);
+        (batch.targets().dims().to_vec(), batch.targets().read_blocking().expect("read"))
+    };
+    let whole = data().with_targets(y.clone(), &[3]).expect("targets");
+    assert_eq!(targets(whole), (vec![2, 3], vec![6.0, 7.0, 8.0, 3.0, 4.0, 5.0]));
+    let of_steps = data().with_step_targets(y.clone(), &[]).expect("targets");
+    assert_eq!(targets(of_steps), (vec![2, 2], vec![6.0, 7.0, 3.0, 4.0]));
+    let replaced = data().with_step_targets(y.clone(), &[1]).and_then(|data| data.with_targets(y.clone(), &[3]));
+    assert_eq!(targets(replaced.expect("targets")).0, [2, 3]);
+    let text = data().with_step_targets(y.clone(), &[2]).expect_err("refused").to_string();
+    assert!(text.contains("with_step_targets") && text.contains("3 of [3, 2]"), "{text}");
+    let numbers = HostData::new(&device, y.clone(), &[]).and_then(|data| data.with_step_targets(y, &[]));
+    assert!(numbers.expect_err("refused").to_string().contains("time"));
+}
+
 fn padding_has_no_gradient(device: &Device) {
     let mut rng = Rng::new(4);
     let table = Embedding::new(device, 4, 2, &mut rng).expect("embedding");

@@ -133,7 +133,7 @@ fn stacked(layers: &[&Recurrent]) -> Result<Option<Recurrent>, Error> {
 /// Exports a model as an ONNX file, with free batch and time axes.
 async fn graph(model: &dyn Module) -> Result<Converted> {
     let Some(input) = Input::of(model) else {
-        let text = "a graph of layers, which runs natively but not in this package";
+        let text = "a network that does not tell the features of its input";
         return Err(Fault::unsupported(text.into()));
     };
     Ok(Converted::Onnx(onnx::export(model, &input).await?))

@@ -64,7 +64,7 @@ pub struct Network {
     steps: Steps,
     /// Whether the first features of the input are added to the output.
     skip: bool,
-    /// Largest error of the test run in the file; `None` if it has none.
+    /// Largest error of the verification run in the file; `None` if it has none.
     verified: Option<f64>,
 }
 

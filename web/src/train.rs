@@ -6,7 +6,9 @@ use js_sys::{Float32Array, Function, Promise, Uint32Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use wgru::nn::Module;
-use wgru::train::{AdamConfig, Data, HostData, Method, Optimizer, Progress, SgdConfig, TrainOptions, Trainer, loss};
+use wgru::train::{
+    AdamConfig, AdamWConfig, Data, HostData, Method, Optimizer, Progress, SgdConfig, TrainOptions, Trainer, loss,
+};
 use wgru::{Error, Rng, Tensor};
 
 use crate::fault::{Fault, Result};
@@ -67,11 +69,12 @@ impl Loss {
 fn trainer(network: &Network, mut options: Options, classes: bool) -> Result<(Trainer, Loss)> {
     let seed = options.count("seed", 0)?.unwrap_or(0);
     let rate = options.number("rate")?.unwrap_or(1e-3);
-    let weight_decay = options.number("weightDecay")?.unwrap_or(0.0) as f32;
+    let (adam, adamw, sgd) = (AdamConfig::default(), AdamWConfig::default(), SgdConfig::default());
+    let given = options.number("weightDecay")?.map(|decay| decay as f32);
     let methods = [
-        ("adam", Method::Adam(AdamConfig { weight_decay, ..AdamConfig::default() })),
-        ("adamw", Method::AdamW(AdamConfig { weight_decay, ..AdamConfig::default() })),
-        ("sgd", Method::Sgd(SgdConfig { weight_decay, ..SgdConfig::default() })),
+        ("adam", Method::Adam(AdamConfig { weight_decay: given.unwrap_or(adam.weight_decay), ..adam })),
+        ("adamw", Method::AdamW(AdamWConfig { weight_decay: given.unwrap_or(adamw.weight_decay), ..adamw })),
+        ("sgd", Method::Sgd(SgdConfig { weight_decay: given.unwrap_or(sgd.weight_decay), ..sgd })),
     ];
     let method = options.word("optimizer", &methods)?.unwrap_or(methods[0].1);
     let losses =

@@ -21,7 +21,7 @@ const ROWS = {
 function column(name) {
   const text = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
   const rows = text.split('\n').map((line) => line.split('|').slice(1, -1).map((cell) => cell.trim()));
-  const head = rows.findIndex((cells) => cells.includes(name) && cells[0] === 'in');
+  const head = rows.findIndex((cells) => cells.includes(name) && cells[0] === 'feature');
   const end = rows.findIndex((cells, i) => i > head && !cells.length);
   const at = rows[head]?.indexOf(name);
   return Object.fromEntries(rows.slice(head + 2, end).map((cells) => [cells[0], cells[at]]));

@@ -45,6 +45,27 @@ export async function networksOfOtherLayersRunAsGraphs() {
   device.free();
 }
 
+/** Outputs of Keras, from the `.npz` files beside the models. */
+const functional = [0.4606903, 0.231682, 0.3076276, 0.4442514, 0.2344318, 0.3213169];
+const masked = [-0.5545997, 0.2449187, -0.5545997, 0.2449187, -0.5545997, 0.2449187];
+
+export async function functionalModelsOfKerasRunAsGraphs() {
+  const device = await open({ device: 'cpu' });
+  const source = fixture('readers/keras/k3_graph.keras');
+  const { message } = await rejects('unsupported', device.load(source));
+  assert(/loadOnnx/.test(message), message);
+  const model = await device.loadOnnx(source);
+  const ramp = Float32Array.from({ length: 2 * 9 * 2 }, (_, n) => (((7 * n) % 11) - 5) / 8);
+  const { output } = await model.run({ x: { data: ramp, dims: [2, 9, 2] } });
+  close(output.data, functional, 1e-6, 'branches');
+  // Steps that a mask excludes repeat the output before them.
+  const words = await device.loadOnnx(fixture('readers/keras/k3_masked.keras'));
+  const indices = BigInt64Array.from([3, 1, 0, 2, 0, 0], BigInt);
+  const run = await words.run({ x: { data: indices, dims: [1, 6] } });
+  close(run.output.data.subarray(0, 6), masked, 1e-6, 'a mask');
+  device.free();
+}
+
 export async function layersOfPyTorchAndKerasAreLoadedByName() {
   const device = await open({ device: 'cpu' });
   // Files with other tensors, and their recurrent layers.

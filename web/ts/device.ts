@@ -237,9 +237,9 @@ export class Device<N extends Network = Network> extends Freeable implements Own
   }
 
   /**
-   * Loads a network: recurrent layers, and at most one linear layer. It reads safetensors files with PyTorch's parameter
-   * names itself, and loads a module that reads other formats when there is one: files of PyTorch, Keras, NumPy, RTNeural,
-   * AIDA-X, GuitarML and Neural Amp Modeler.
+   * Loads a network: recurrent layers, and at most one linear layer. Reads safetensors files with PyTorch's parameter
+   * names. For files of PyTorch, Keras, NumPy, RTNeural, AIDA-X, GuitarML and Neural Amp Modeler, and for the option
+   * `layer`, it downloads a module that converts the file.
    */
   async load(source: Source, options: LoadOptions = {}): Promise<N> {
     const { onProgress, signal, transfer, layer, ...rest } = named('options', options);

@@ -48,8 +48,9 @@ export class Network extends InferenceNetwork {
 /** A device and the models on it. After a fault, the next call opens it again with every weight restored. */
 export class Device extends InferenceDevice<Network> {
   /**
-   * Loads a network from a safetensors file: recurrent layers with PyTorch's parameter names, and at most one linear
-   * layer.
+   * Loads a network: recurrent layers, and at most one linear layer. Reads safetensors files with PyTorch's parameter
+   * names. For files of PyTorch, Keras, NumPy, RTNeural, AIDA-X, GuitarML and Neural Amp Modeler, and for the option
+   * `layer`, it downloads a module that converts the file.
    */
   override load(source: Source, options: LoadOptions = {}): Promise<Network> {
     return super.load(source, options);

@@ -122,7 +122,8 @@ export interface NetworkInfo {
   /** Number of weights. */
   parameters: number;
   /**
-   * Largest error of the test run in the file; `null` if it has none. A file whose error is too large does not load.
+   * Largest error of the verification run in the file; `null` if it has none. A file whose error is too large does not
+   * load.
    */
   verified: number | null;
 }
@@ -199,7 +200,10 @@ export interface TrainOptions {
   optimizer?: 'adam' | 'adamw' | 'sgd';
   /** Learning rate. Default: 0.001. */
   rate?: number;
-  /** Weight decay λ: `adamw` subtracts `rate·λ·w` from each weight, the others add `λ·w` to its gradient. Default: 0. */
+  /**
+   * Weight decay λ: `adamw` subtracts `rate·λ·w` from each weight, the others add `λ·w` to its gradient. Default: 0.01
+   * for `adamw`, 0 for the others.
+   */
   weightDecay?: number;
   /** Maximum norm of all gradients together; larger gradients are scaled down. */
   clipNorm?: number;

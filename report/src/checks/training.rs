@@ -2,7 +2,7 @@
 
 use wgru::kernels::{LossKind, TrainingStatus};
 use wgru::train::loss::{self, CrossEntropyOptions, CtcOptions};
-use wgru::train::{AdamConfig, Method, Optimizer, Reduction, SgdConfig, clip_grad_norm};
+use wgru::train::{AdamConfig, AdamWConfig, Method, Optimizer, Reduction, SgdConfig, clip_grad_norm};
 use wgru::{Result, Tensor};
 
 use super::{EXACT, FEW, SUMS};
@@ -108,6 +108,7 @@ async fn optimizers(run: &mut Run<'_>) -> std::result::Result<(), Stop> {
     let history = |i: usize| gradients.iter().map(|g| f64::from(g[i])).collect::<Vec<f64>>();
     let sgd = SgdConfig { momentum: 0.875, weight_decay: 0.125, nesterov: true, ..Default::default() };
     let adam = AdamConfig { weight_decay: 0.125, ..Default::default() };
+    let adamw = AdamWConfig { weight_decay: 0.125, ..Default::default() };
     let f64_sgd =
         training::Sgd { lr: rate.into(), momentum: 0.875, dampening: 0.0, weight_decay: 0.125, nesterov: true };
     let f64_adam = |decoupled: bool| training::Adam {
@@ -123,7 +124,7 @@ async fn optimizers(run: &mut Run<'_>) -> std::result::Result<(), Stop> {
     let cases = [
         ("sgd", Method::Sgd(sgd), each(&|w, g| f64_sgd.run(w, g).0)),
         ("adam", Method::Adam(adam), each(&|w, g| f64_adam(false).run(w, g)[0])),
-        ("adamw", Method::AdamW(adam), each(&|w, g| f64_adam(true).run(w, g)[0])),
+        ("adamw", Method::AdamW(adamw), each(&|w, g| f64_adam(true).run(w, g)[0])),
     ];
     for (name, method, want) in cases {
         let device = run.device.clone();

@@ -1,7 +1,7 @@
 //! The layers of a network in order, as the formats of audio programs hold them.
 
 use crate::error::{Error, Result};
-use crate::io::{TensorFile, parameters_to_file};
+use crate::io::{Network, TensorFile, parameters_to_file};
 use crate::math::Activation;
 use crate::nn::{Kind, Module, RecurrentConfig};
 
@@ -18,6 +18,17 @@ pub(super) enum Layer {
     },
     /// A function by its name in Keras.
     Activation(&'static str),
+}
+
+/// Returns the layers of a model without the connection from its input to its output, and whether it has one.
+pub(super) fn without_skip(model: &dyn Module) -> (&dyn Module, bool) {
+    if let Kind::Typed(any) = model.kind()
+        && let Some(network) = any.downcast_ref::<Network>()
+        && network.wiring.is_none()
+    {
+        return (&network.layers, network.skip);
+    }
+    (model, false)
 }
 
 /// Returns the layers and their names.
@@ -84,7 +95,10 @@ fn add(
                 Kind::LayerNorm(_) => "a layer norm",
                 Kind::Conv1d(_) => "a convolution",
                 Kind::Activation(_) | Kind::LogSoftmax => "another activation",
-                _ => "an unknown layer, a graph of layers, or a network that adds its input to its output",
+                Kind::Typed(_) => {
+                    "a layer of Keras, layers that branch, or a network that adds its input to its output"
+                }
+                _ => "an unknown layer",
             };
             return Err(refuse(
                 op,

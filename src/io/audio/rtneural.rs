@@ -1,6 +1,6 @@
 //! RTNeural's JSON: a list of Keras layers. `import/layers.rs` reads it.
 
-use super::layers::{Layer, check_plain, layers, refuse, rows};
+use super::layers::{Layer, check_plain, layers, refuse, rows, without_skip};
 use crate::cell::Cell;
 use crate::error::Result;
 use crate::io::RecurrentWeights;
@@ -10,7 +10,8 @@ use crate::nn::{Module, RecurrentConfig};
 const OP: &str = "to_rtneural";
 
 /// Writes a network as JSON for RTNeural and the programs that use it: GRU (reset after), LSTM, linear layers, tanh,
-/// ReLU, sigmoid, ELU and softmax, one after another.
+/// ReLU, sigmoid, ELU and softmax, one after another. If it adds its input to its output, the file says so by AIDA-X's
+/// `in_skip`, which RTNeural itself does not read.
 ///
 /// Weights are written such that they read back bit for bit. An LSTM of the file has one bias, which is the sum of
 /// both; missing biases are zeros. Stacked layers become separate ones.
@@ -31,6 +32,7 @@ const OP: &str = "to_rtneural";
 /// [`Error::Value`](crate::Error::Value) naming the layer or option that the format cannot hold, and for weights that
 /// are not finite; errors from reading tensors back.
 pub async fn to_rtneural(model: &dyn Module) -> Result<String> {
+    let (model, skip) = without_skip(model);
     let (mut out, mut input, mut width) = (Vec::new(), None, 0);
     let mut all = layers(OP, model).await?.into_iter().peekable();
     while let Some((name, layer)) = all.next() {
@@ -67,7 +69,8 @@ pub async fn to_rtneural(model: &dyn Module) -> Result<String> {
     let Some(input) = input else {
         return Err(refuse(OP, "", "a network that starts with a recurrent or a linear layer", "none of them"));
     };
-    Ok(format!("{{\"in_shape\": [null, null, {input}], \"layers\": [\n{}\n]}}\n", out.join(",\n")))
+    let skip = if skip { "\"in_skip\": 1, " } else { "" };
+    Ok(format!("{{\"in_shape\": [null, null, {input}], {skip}\"layers\": [\n{}\n]}}\n", out.join(",\n")))
 }
 
 /// Returns RTNeural's name of a recurrent layer.

@@ -29,9 +29,9 @@ struct Layer {
 }
 
 /// Adds the configuration of a `.keras` archive. The options of each layer get the name that its weights have in the
-/// file, such as `layers.gru.activation`. `class_name` is the kind of model, `layers` are the names in order. In a graph,
-/// `<layer>.inputs` are the layers that a layer reads, and `input` and `output` the first and the last ones of the
-/// model. `config` and `metadata` are checked objects.
+/// file, such as `layers.gru.activation`. The option `name` is the one that the user gave. `class_name` is the kind of
+/// model, `layers` are the names in order. In a graph, `<layer>.inputs` are the layers that a layer reads, and `input`
+/// and `output` the first and the last ones of the model. `config` and `metadata` are checked objects.
 pub(super) fn add_config(file: &mut TensorFile, config: &str, metadata: &str, budget: &mut Budget) -> Result<()> {
     if let Some(version) = field(metadata, VERSION).and_then(json::text) {
         file.metadata.insert(VERSION.into(), version);
@@ -165,6 +165,11 @@ impl Reader<'_> {
             match class.as_str() {
                 "Sequential" | "Functional" | "Model" => inner = self.model(&name, layer, depth + 1)?,
                 _ => self.layer(&name, &class, layer, 0)?,
+            }
+            // A nested model has no options, and those of an RNN end with the name of its cell.
+            let is_new = || self.file.metadata.get(&join(&name, "name")) != Some(&called);
+            if self.is_archive && !called.is_empty() && is_new() {
+                self.put(&name, "name", called.clone())?;
             }
             inputs.push((name.clone(), field(layer, "inbound_nodes").unwrap_or_default()));
             order.push(name.clone());

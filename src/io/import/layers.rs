@@ -29,7 +29,7 @@ pub(super) fn read(source: &str, object: &str, budget: &mut Budget) -> Result<Te
             weights.push(found.ok_or_else(|| bad("has weights that are not arrays of finite numbers".into()))?);
         }
         for (name, dims, values) in convert(&kind, weights).map_err(bad)?.tensors() {
-            file.insert(&format!("layers.{k}.{name}"), dims, values.to_vec());
+            file.add(&format!("layers.{k}.{name}"), dims, values.to_vec());
         }
         file.metadata.extend(options.metadata.into_iter().map(|(key, text)| (format!("layers.{k}.{key}"), text)));
     }

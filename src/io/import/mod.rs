@@ -1,6 +1,6 @@
 //! Reads weights from files of any known kind.
 //!
-//! Separate from [`TensorFile::open`], so that programs that load one of the usual formats do not contain these readers
+//! Separate from [`TensorFile::open`], so that programs that only load common formats do not contain these readers
 //! (ADR 0042).
 
 mod keras;

@@ -80,7 +80,7 @@ fn fold_weight_norm(file: &mut TensorFile) {
     }
     file.retain(&|name| !gone.contains(name));
     for (name, dims, values) in folded {
-        file.insert(&name, &dims, values);
+        file.add(&name, &dims, values);
     }
 }
 

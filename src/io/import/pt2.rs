@@ -94,7 +94,7 @@ fn add(file: &mut TensorFile, name: &str, nested: TensorFile, budget: &mut Budge
     let named = |own| if name.is_empty() { own } else { name };
     for (own, dims, values) in nested.tensors() {
         budget.take(|| format!("{}: tensor {own:?}", file.source()), 4 * values.len())?;
-        file.insert(named(own), dims, values.to_vec());
+        file.add(named(own), dims, values.to_vec());
     }
     for (own, why) in nested.unreadable() {
         file.put(named(own), &[], Err(why.into()));

@@ -60,7 +60,7 @@ pub(super) fn read_text(source: &str, bytes: &[u8], budget: &mut Budget) -> Resu
             file.metadata.insert(format!("{name}.gru.activation.candidate"), (*activation).into());
         } else {
             add_dense(&mut file, name, keras.expect("kernel", &[input, rows])?, [input, rows]);
-            file.insert(&format!("{name}.bias"), &[rows], keras.expect("bias", &[rows])?.to_vec());
+            file.add(&format!("{name}.bias"), &[rows], keras.expect("bias", &[rows])?.to_vec());
             file.metadata.insert(format!("{name}.activation"), activation.to_lowercase());
         }
     }
@@ -73,14 +73,14 @@ pub(super) fn read_text(source: &str, bytes: &[u8], budget: &mut Budget) -> Resu
 
 /// Adds Keras' kernel `[in, out]` as PyTorch's weight `[out, in]`.
 fn add_dense(file: &mut TensorFile, name: &str, kernel: &[f32], [input, output]: [usize; 2]) {
-    file.insert(&format!("{name}.weight"), &[output, input], transpose(kernel, output));
+    file.add(&format!("{name}.weight"), &[output, input], transpose(kernel, output));
 }
 
 fn add_gru(file: &mut TensorFile, name: &str, cell: Cell, keras: &TensorFile) -> Result<()> {
     let mut out = TensorFile::default();
     RecurrentWeights::from_keras(cell, keras)?.to_parameters(&mut out, 0, false);
     for (part, dims, values) in out.tensors() {
-        file.insert(&format!("{name}.{part}"), dims, values.to_vec());
+        file.add(&format!("{name}.{part}"), dims, values.to_vec());
     }
     Ok(())
 }
@@ -105,7 +105,7 @@ pub(super) fn read_binary(source: &str, bytes: &[u8], budget: &mut Budget) -> Re
         let Some((gru, recurrent)) = recurrent else {
             add_dense(&mut file, name, &layer.kernel, [layer.input, layer.output]);
             if let Some(bias) = &layer.bias {
-                file.insert(&format!("{name}.bias"), &[layer.output], bias.clone());
+                file.add(&format!("{name}.bias"), &[layer.output], bias.clone());
             }
             continue;
         };

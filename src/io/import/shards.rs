@@ -29,7 +29,7 @@ pub(super) fn read(path: &Path, index: &str) -> Result<TensorFile> {
         let tensors = shard.index();
         for tensor in map.iter().filter(|(_, file)| *file == name).map(|(tensor, _)| tensor) {
             match (tensors.get(tensor.as_str()), shard.reason(tensor)) {
-                (Some((dims, values)), _) => file.insert(tensor, dims, values.to_vec()),
+                (Some((dims, values)), _) => file.add(tensor, dims, values.to_vec()),
                 (None, Some(why)) => file.put(tensor, &[], Err(why.into())),
                 (None, None) => return Err(bad(format!("has no tensor {tensor:?} in {name:?}"))),
             }

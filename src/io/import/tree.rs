@@ -39,7 +39,7 @@ pub(super) fn flatten(file: &mut TensorFile, object: &str, skip: &[&str], budget
                 }
             }
             Some(b'[') => match array(value, &source, budget)? {
-                Some((dims, values)) => file.insert(&name, &dims, values),
+                Some((dims, values)) => file.add(&name, &dims, values),
                 None => {
                     for (k, item) in json::items(value).enumerate() {
                         budget.take_name(&source, name.len())?;

@@ -7,7 +7,7 @@ use crate::tensor::Tensor;
 
 /// A function of one tensor.
 #[derive(Clone, Debug)]
-pub(super) enum Function {
+pub(in crate::io) enum Function {
     Tanh,
     Sigmoid,
     Relu,
@@ -21,8 +21,11 @@ pub(super) enum Function {
     Swish,
     /// `x · tanh(ln(1 + eˣ))`
     Mish,
-    /// Between 0 and 1: `slope · x + 0.5`
-    HardSigmoid(f32),
+    /// Between 0 and 1: `slope · x + offset`
+    HardSigmoid {
+        slope: f32,
+        offset: f32,
+    },
     /// `max(x, 0) + slope · min(x, 0)`, at most `max`.
     LeakyRelu {
         slope: f32,
@@ -74,7 +77,7 @@ pub(super) enum Function {
 
 /// How two or more tensors become one.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Merge {
+pub(in crate::io) enum Merge {
     Add,
     Subtract,
     Multiply,
@@ -123,10 +126,31 @@ impl Function {
             "mish" => Function::Mish,
             "relu6" => Function::LeakyRelu { slope: 0.0, max: Some(6.0) },
             "leaky_relu" => Function::LeakyRelu { slope: 0.2, max: None },
-            "hard_sigmoid" => Function::HardSigmoid(if is_keras_2 { 0.2 } else { 1.0 / 6.0 }),
+            "hard_sigmoid" => {
+                let slope = if is_keras_2 { 0.2 } else { 1.0 / 6.0 };
+                Function::HardSigmoid { slope, offset: 0.5 }
+            }
             "softmax" => Function::Softmax,
             "log_softmax" => Function::LogSoftmax,
             _ => return None,
+        })
+    }
+}
+
+impl Function {
+    /// Returns the layer of an activation of recurrent cells, if there is one.
+    pub fn of(activation: Activation) -> Option<Self> {
+        Some(match activation {
+            Activation::Tanh => Function::Tanh,
+            Activation::Sigmoid => Function::Sigmoid,
+            Activation::Relu => Function::Relu,
+            Activation::Softplus => Function::Softplus,
+            Activation::Softsign => Function::Softsign,
+            Activation::Elu { alpha } => Function::Elu(alpha),
+            Activation::LeakyRelu { alpha: slope } => Function::LeakyRelu { slope, max: None },
+            Activation::HardSigmoid { alpha: slope, beta: offset } => Function::HardSigmoid { slope, offset },
+            Activation::Affine { alpha: scale, beta: offset } => Function::Rescale { scale, offset },
+            Activation::ScaledTanh { .. } | Activation::ThresholdedRelu { .. } => return None,
         })
     }
 }
@@ -188,7 +212,7 @@ impl Module for Function {
             Function::Exp => x.exp(),
             Function::Swish => x * &x.sigmoid()?,
             Function::Mish => x * &x.softplus()?.tanh()?,
-            Function::HardSigmoid(slope) => x.scale(*slope)?.add_scalar(0.5)?.relu()?.clamp_max(1.0),
+            Function::HardSigmoid { slope, offset } => x.scale(*slope)?.add_scalar(*offset)?.relu()?.clamp_max(1.0),
             Function::LeakyRelu { slope, max } => {
                 let mut y = x.relu()?;
                 if let Some(max) = max {
@@ -268,12 +292,12 @@ impl Module for Function {
             Function::Elu(alpha) => Activation::Elu { alpha },
             Function::Softplus => Activation::Softplus,
             Function::Softsign => Activation::Softsign,
-            Function::HardSigmoid(alpha) => Activation::HardSigmoid { alpha, beta: 0.5 },
+            Function::HardSigmoid { slope: alpha, offset: beta } => Activation::HardSigmoid { alpha, beta },
             Function::LeakyRelu { slope: alpha, max: None } => Activation::LeakyRelu { alpha },
             Function::Rescale { scale: alpha, offset: beta } => Activation::Affine { alpha, beta },
             Function::Softmax => return Kind::Softmax,
             Function::LogSoftmax => return Kind::LogSoftmax,
-            _ => return Kind::Other,
+            _ => return Kind::Typed(self),
         })
     }
 }

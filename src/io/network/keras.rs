@@ -10,7 +10,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::io::TensorFile;
 use crate::io::recurrent::{build as build_recurrent, config};
-use crate::nn::{Axes, Conv1d, Conv1dConfig, Embedding, LastState, LayerNorm, Mode, Module, Sequential};
+use crate::nn::{Axes, Conv1d, Conv1dConfig, Embedding, Kind, LastState, LayerNorm, Mode, Module, Sequential};
 use crate::tensor::Tensor;
 
 /// Maximum nesting depth of models in models.
@@ -47,12 +47,21 @@ const MASKS: [&str; 11] = [
 
 /// Builds the layers of a model, and its graph if it is not a chain.
 pub(super) fn build(device: &Device, file: &TensorFile) -> Result<(Sequential, Option<Wiring>)> {
-    let builder = Builder { device, file, layers: Sequential::new() };
+    let builder = Builder::new(device, file);
     let mut graph = Graph { builder, steps: Vec::new(), masked: vec![false] };
     let output = graph.model("", 0, 0)?;
     let wiring = Wiring { steps: graph.steps, output };
     let is_chain = wiring.is_chain();
     Ok((graph.builder.layers, (!is_chain).then_some(wiring)))
+}
+
+/// Returns the extents of a sequence in the configuration of a model, without the batch; `None` for those left open.
+pub(super) fn extents(file: &TensorFile) -> Vec<Option<usize>> {
+    let text = |key: &str| file.metadata.get(key).map(String::as_str);
+    let first = text("input").or(text("layers")).and_then(|names| names.split(' ').next()).unwrap_or_default();
+    let keys = ["batch_shape", "batch_input_shape"];
+    let dims = keys.iter().find_map(|key| text(&format!("{first}.{key}"))).unwrap_or_default();
+    dims.split(' ').skip(1).map(|extent| extent.parse().ok()).collect()
 }
 
 /// Joins the parts of a name.
@@ -62,11 +71,11 @@ fn join(prefix: &str, name: &str) -> String {
 
 /// `y = x · weight + bias` over one axis: batch normalization with the stored statistics.
 #[derive(Clone, Debug)]
-struct Affine {
+pub(in crate::io) struct Affine {
     weight: Tensor,
     bias: Tensor,
     /// From the end if negative.
-    axis: isize,
+    pub axis: isize,
 }
 
 impl Module for Affine {
@@ -82,11 +91,15 @@ impl Module for Affine {
         }
         &(x * &mode.parameter(&self.weight))? + &mode.parameter(&self.bias)
     }
+
+    fn kind(&self) -> Kind<'_> {
+        Kind::Typed(self)
+    }
 }
 
 /// `max(x, 0) + alpha · min(x, 0)`, with an `alpha` for each feature.
 #[derive(Clone, Debug)]
-struct PRelu(Tensor);
+pub(in crate::io) struct PRelu(Tensor);
 
 impl Module for PRelu {
     fn parameters(&self) -> Vec<(String, Tensor)> {
@@ -95,6 +108,10 @@ impl Module for PRelu {
 
     fn forward_with(&self, x: &Tensor, mode: &mut Mode) -> Result<Tensor> {
         &x.relu()? + &(&x.clamp_max(0.0)? * &mode.parameter(&self.0))?
+    }
+
+    fn kind(&self) -> Kind<'_> {
+        Kind::Typed(self)
     }
 }
 
@@ -203,6 +220,7 @@ impl Graph<'_> {
             let mut beside = self.option(name, "beside").split(' ').filter(|other| !other.is_empty());
             // Masks, which are derived again.
             if let Some(other) = beside.find(|other| !MASKS.contains(&self.option(other, "class_name"))) {
+                let other = self.builder.file.called(other);
                 let why = format!("has a keyword argument from layer {other:?}; expected only its input");
                 return Err(self.error(name, why));
             }
@@ -211,6 +229,7 @@ impl Graph<'_> {
                 match values.get(other) {
                     Some(&value) => inputs.push(value),
                     None => {
+                        let other = self.builder.file.called(other);
                         let why = format!("reads {other:?}, which is no layer before it with one output");
                         return Err(self.error(name, why));
                     }

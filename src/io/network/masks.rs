@@ -10,7 +10,7 @@ pub(super) type Mask = Arc<Vec<bool>>;
 
 /// Where the mask of a step's output comes from.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Rule {
+pub(in crate::io) enum Rule {
     /// The steps that count in all inputs with a mask.
     Keep,
     /// The steps that count in one of the inputs; none if an input has no mask.

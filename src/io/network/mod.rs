@@ -6,6 +6,8 @@ mod masks;
 mod sequential;
 mod wiring;
 
+use std::collections::HashSet;
+
 use super::TensorFile;
 use super::convert::transpose;
 use super::recurrent::build;
@@ -14,22 +16,46 @@ use crate::error::{Error, Result};
 use crate::nn::{Kind, Linear, Mode, Module, Sequential};
 use crate::stream::{NetworkStream, StreamOptions, widths};
 use crate::tensor::Tensor;
-use functions::Function;
-use wiring::Wiring;
+pub(in crate::io) use functions::{Function, Merge};
+pub(in crate::io) use keras::{Affine, PRelu};
+pub(in crate::io) use masks::Rule;
+pub use sequential::network_to_file;
+pub(in crate::io) use wiring::{Action, Wiring};
 
 /// A network that a file describes; see [`load_network`].
 #[derive(Clone, Debug)]
 pub struct Network {
-    /// The layers, by the names of their weights in the file. An activation has the name of its layer, with
-    /// `.activation`.
+    /// The layers, by the names that the user gave in Keras, or else by the names of their weights in the file. An
+    /// activation has the name of its layer, with `.activation`. [`Sequential::layer`] also finds layers of a `.keras`
+    /// archive by the names of their weights, such as `layers.gru_1`.
     pub layers: Sequential,
     /// Whether the first features of the input are added to the output.
     pub skip: bool,
     /// How values flow between the layers, if not from each to the next.
-    wiring: Option<Wiring>,
+    pub(in crate::io) wiring: Option<Wiring>,
+    /// Extents of one sequence that the file tells, such as steps and features; `None` for those that it leaves open.
+    extents: Vec<Option<usize>>,
 }
 
 impl Network {
+    /// Connects layers one after another. With `skip`, the first features of the input are added to the output.
+    pub(in crate::io) fn of_layers(layers: Sequential, skip: bool) -> Self {
+        Self { layers, skip, wiring: None, extents: Vec::new() }
+    }
+
+    /// Returns the extents of one sequence of the input, such as steps and features, as far as the file tells them;
+    /// `None` for those that it leaves open. Empty if it tells nothing.
+    pub fn input_extents(&self) -> &[Option<usize>] {
+        &self.extents
+    }
+
+    /// Whether a layer depends on the extents of the input, such as one that flattens its steps.
+    pub(in crate::io) fn needs_extents(&self) -> bool {
+        let moves =
+            |layer: &Function| matches!(layer, Function::Reshape(_) | Function::Permute(_) | Function::Repeat(_));
+        (0..self.layers.count()).any(|k| self.layers.at(k).downcast_ref::<Function>().is_some_and(moves))
+    }
+
     /// Returns the features of a step of the input and of the output, if the layers run one after another.
     pub fn widths(&self) -> Option<[usize; 2]> {
         self.wiring.is_none().then(|| widths(&self.layers)).flatten()
@@ -85,16 +111,21 @@ impl Module for Network {
     }
 
     fn kind(&self) -> Kind<'_> {
-        if self.skip || self.wiring.is_some() { Kind::Other } else { self.layers.kind() }
+        match self.skip || self.wiring.is_some() || self.needs_extents() {
+            true => Kind::Typed(self),
+            false => self.layers.kind(),
+        }
     }
 }
 
 /// Builds the network in a file that [`TensorFile::import`] read: a model of RTNeural or AIDA-X, of GuitarML, of Neural
-/// Amp Modeler with an LSTM, a network that the Python package saved, or a whole model of Keras 2 or 3 (`.keras`, `.h5`).
+/// Amp Modeler with an LSTM, a network that [`network_to_file`] or the Python package saved, or a whole model of Keras 2 or
+/// 3 (`.keras`, `.h5`).
 ///
 /// Input and output are batch-first: `[B, T, I]`, and `[B, T]` of indices before an embedding.
 ///
-/// Of Keras, it builds sequential models and graphs with one input and one output, also nested. Supported layers:
+/// For Keras, it builds sequential models and graphs with one input and one output, including nested ones. Supported
+/// layers:
 ///
 /// | kind | layers |
 /// | --- | --- |
@@ -106,7 +137,7 @@ impl Module for Network {
 ///
 /// Layers that only act during training, such as dropout, are left out, and batch normalization always uses the stored
 /// statistics. Masks of `Embedding` and `Masking` are honored. They are read from the input on the host, so a network
-/// with masks does not run in browsers. The state of `stateful` layers is not carried from call to call. A model whose
+/// with masks does not run in browsers, where its ONNX form does ([`onnx::export`](super::onnx::export())). The state of `stateful` layers is not carried from call to call. A model whose
 /// layers are `time_major` takes `[T, B, I]`. `CuDNNGRU` and `CuDNNLSTM` are built from the weights of cuDNN.
 ///
 /// ```
@@ -125,8 +156,8 @@ impl Module for Network {
 /// [`Error::Format`] if the file does not describe its layers, and for a layer that is not supported, by its name.
 pub fn load_network(device: &Device, file: &TensorFile) -> Result<Network> {
     let text = |key: &str| file.metadata.get(key).map(String::as_str);
-    let mut builder = Builder { device, file, layers: Sequential::new() };
-    let mut wiring = None;
+    let mut builder = Builder::new(device, file);
+    let (mut wiring, mut extents) = (None, Vec::new());
     match (text("kind"), text("layers")) {
         (Some("rtneural" | "aida-x"), _) => {
             for name in (0..).map(|k| format!("layers.{k}")) {
@@ -146,6 +177,7 @@ pub fn load_network(device: &Device, file: &TensorFile) -> Result<Network> {
         (_, Some(_)) if text("class_name").is_some() => {
             let (layers, graph) = keras::build(device, file)?;
             (builder.layers, wiring) = (layers, graph);
+            extents = keras::extents(file);
         }
         _ => {
             let why = "does not describe its layers: expected a file that TensorFile::import read, with a model of \
@@ -154,7 +186,7 @@ pub fn load_network(device: &Device, file: &TensorFile) -> Result<Network> {
             return Err(Error::format(file.source(), why));
         }
     }
-    Ok(Network { layers: builder.layers, skip: text("skip") == Some("true"), wiring })
+    Ok(Network { layers: builder.layers, skip: text("skip") == Some("true"), wiring, extents })
 }
 
 /// Adds layers one after another.
@@ -162,11 +194,23 @@ struct Builder<'a> {
     device: &'a Device,
     file: &'a TensorFile,
     layers: Sequential,
+    /// Names that users gave to the layers so far.
+    used: HashSet<String>,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    fn new(device: &'a Device, file: &'a TensorFile) -> Self {
+        Self { device, file, layers: Sequential::new(), used: HashSet::new() }
+    }
+
     fn push(&mut self, name: &str, layer: impl Module + 'static) {
-        self.layers = std::mem::take(&mut self.layers).push(name, layer);
+        let called = self.file.called(name);
+        let layers = std::mem::take(&mut self.layers);
+        // Two layers of a damaged file may have the same name.
+        self.layers = match called != name && self.used.insert(called.clone()) {
+            true => layers.push(&called, layer).alias(name, &called),
+            false => layers.push(name, layer),
+        };
     }
 
     fn option(&self, layer: &str, key: &str) -> &str {
@@ -174,7 +218,7 @@ impl Builder<'_> {
     }
 
     fn error(&self, layer: &str, why: String) -> Error {
-        Error::format(format!("{}: layer {layer:?}", self.file.source()), why)
+        Error::format(format!("{}: layer {:?}", self.file.source(), self.file.called(layer)), why)
     }
 
     /// Adds a layer of RTNeural.

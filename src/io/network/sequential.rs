@@ -1,10 +1,12 @@
-//! Builds the networks that the Python package saves. Their metadata has the names of the layers in order, and the type
-//! of each: `kind = wgru-sequential`, `layers = gru last head`, `gru.type = recurrent`. Written by `python/src/file.rs`.
+//! Networks of layers one after another, in safetensors files. Their metadata has the names of the layers in order, and
+//! the type of each: `kind = wgru-sequential`, `layers = gru last head`, `gru.type = recurrent`. The Python package writes
+//! such files, too (`python/src/file.rs`).
 
-use super::{Builder, build};
-use crate::error::Result;
-use crate::io::TensorFile;
-use crate::nn::{Embedding, LastState, LayerNorm, Relu, Tanh};
+use super::{Builder, Function, Network, build};
+use crate::error::{Error, Result};
+use crate::io::{TensorFile, recurrent_to_file};
+use crate::math::Activation;
+use crate::nn::{Embedding, Kind, LastState, LayerNorm, Recurrent, Relu, Tanh};
 use crate::tensor::Tensor;
 
 /// Value of `kind` in the metadata.
@@ -44,6 +46,15 @@ impl Builder<'_> {
             }
             "relu" => self.push(name, Relu),
             "tanh" => self.push(name, Tanh),
+            "activation" => {
+                let text: String = file.field("activation")?;
+                match text.parse().ok().and_then(Function::of) {
+                    Some(function) => self.push(name, function),
+                    None => return Err(self.error(name, format!("has the activation {text:.64?}, which is unknown"))),
+                }
+            }
+            "softmax" => self.push(name, Function::Softmax),
+            "log_softmax" => self.push(name, Function::LogSoftmax),
             // Acts only during training.
             "dropout" => {}
             "last_state" => match *directions {
@@ -58,8 +69,75 @@ impl Builder<'_> {
         Ok(())
     }
 
+    /// Reads a tensor.
     fn saved(&self, file: &TensorFile, name: &str) -> Result<Tensor> {
         let (dims, values) = file.get(name)?;
         Tensor::from_slice(self.device, values, dims)
     }
+}
+
+/// Writes a network of layers that run one after another as tensors with PyTorch's names. Its metadata describes the
+/// layers, such that [`load_network`](super::load_network) reads it back.
+///
+/// ```
+/// use wgru::io::{TensorFile, load_network, network_to_file};
+/// let layer = r#"{ "type": "dense", "activation": "sigmoid", "weights": [[[0.5]], [0.0]] }"#;
+/// let text = format!(r#"{{ "layers": [{layer}], "in_skip": 1 }}"#);
+/// let device = wgru::Device::cpu();
+/// let network = load_network(&device, &TensorFile::import_bytes("model.json", text.as_bytes())?)?;
+/// let file = pollster::block_on(network_to_file(&network))?;
+/// assert_eq!(file.get("layers.0.weight")?, (&[1, 1][..], &[0.5][..]));
+/// assert!(load_network(&device, &file)?.skip);
+/// # Ok::<(), wgru::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Value`] for layers that branch, and naming a layer that such a file cannot hold, such as a convolution;
+/// errors from reading back from the device.
+pub async fn network_to_file(network: &Network) -> Result<TensorFile> {
+    const OP: &str = "network_to_file";
+    if network.wiring.is_some() {
+        return Err(Error::value(OP, "network", "layers one after another", "layers that branch, or masks"));
+    }
+    let (mut out, mut names) = (TensorFile::default(), Vec::new());
+    for (name, part) in network.layers.parts() {
+        let mut options = Vec::new();
+        let kind = match part.kind() {
+            Kind::Recurrent(_) => {
+                let file = recurrent_to_file(network.layers.layer::<Recurrent>(name)?).await?;
+                options.extend(file.metadata);
+                "recurrent"
+            }
+            Kind::Linear => "linear",
+            Kind::Embedding => "embedding",
+            Kind::LayerNorm(eps) => {
+                options.push(("eps".to_string(), eps.to_string()));
+                "layer_norm"
+            }
+            Kind::LastState(_) | Kind::LastStep { .. } => "last_state",
+            Kind::Activation(Activation::Relu) => "relu",
+            Kind::Activation(Activation::Tanh) => "tanh",
+            Kind::Activation(other) if Function::of(other).is_some() => {
+                options.push(("activation".to_string(), other.to_string()));
+                "activation"
+            }
+            Kind::Softmax => "softmax",
+            Kind::LogSoftmax => "log_softmax",
+            Kind::Dropout => continue,
+            _ => {
+                let expected = "recurrent and linear layers, embeddings, layer norms, activations, and the last state";
+                return Err(Error::value(OP, "network", expected, format!("layer {name:?}")));
+            }
+        };
+        out.insert_all(&format!("{name}."), &part.parameters()).await?;
+        options.push(("type".into(), kind.into()));
+        out.metadata.extend(options.into_iter().map(|(key, text)| (format!("{name}.{key}"), text)));
+        names.push(name);
+    }
+    out.metadata.insert("kind".into(), KIND.into());
+    out.metadata.insert("layers".into(), names.join(" "));
+    if network.skip {
+        out.metadata.insert("skip".into(), "true".into());
+    }
+    Ok(out)
 }

@@ -8,7 +8,7 @@ use crate::tensor::Tensor;
 
 /// A graph of layers. Value 0 is the input of the network, and value k + 1 the output of step k.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wiring {
+pub(in crate::io) struct Wiring {
     pub steps: Vec<Step>,
     /// The value that the network returns.
     pub output: usize,
@@ -16,7 +16,7 @@ pub(super) struct Wiring {
 
 /// A step of a graph.
 #[derive(Clone, Debug)]
-pub(super) struct Step {
+pub(in crate::io) struct Step {
     /// Values that it reads, which earlier steps have computed.
     pub inputs: Vec<usize>,
     pub action: Action,
@@ -26,7 +26,7 @@ pub(super) struct Step {
 
 /// The computation of a step.
 #[derive(Clone, Debug)]
-pub(super) enum Action {
+pub(in crate::io) enum Action {
     /// Layer k of the network.
     Layer(usize),
     /// A recurrent layer, which reads the mask of its input.

@@ -8,13 +8,12 @@ use crate::error::Error;
 /// Maximum number of problems and of warnings in a report. A file may hold a million nodes.
 const MOST: usize = 1000;
 
-/// The unsupported and the suspicious parts of a file: the result of
-/// [`OnnxModel::check`](super::OnnxModel::check).
+/// The unsupported and suspicious parts of a file: the result of [`OnnxModel::check`](super::OnnxModel::check).
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Nodes that are not supported, also in subgraphs. Empty: the file can be loaded.
+    /// Nodes that are not supported, including those in subgraphs. If there are none, the file can be loaded.
     pub problems: Vec<Problem>,
-    /// Known faults of exporters. The model runs as the file says, which is probably not what its author wanted.
+    /// Known bugs of exporters. The model runs as the file specifies, which is probably not what its author intended.
     pub warnings: Vec<String>,
     /// Number of further problems and warnings, of which at most 1,000 are kept.
     pub more: usize,
@@ -23,7 +22,7 @@ pub struct Report {
 /// A node that is not supported.
 #[derive(Clone, Debug)]
 pub struct Problem {
-    /// The node's name, or the name of its first output if it has none. Empty: the file as a whole.
+    /// The node's name, or the name of its first output if it has none. Empty for a problem of the whole file.
     pub node: String,
     /// Its operator.
     pub operator: String,

@@ -14,12 +14,12 @@ pub(super) type Read<'a> = dyn FnMut(&str) -> Result<Vec<u8>> + 'a;
 /// The separate files of a model.
 pub(super) struct Files {
     files: HashMap<String, Vec<u8>>,
-    /// Whether data that is not there is an error.
+    /// Whether missing data is an error.
     needed: bool,
 }
 
 impl Files {
-    /// For files whose data is not needed.
+    /// Returns an empty collection, for callers that do not need the data.
     pub fn skipped() -> Self {
         Self { files: HashMap::new(), needed: false }
     }
@@ -63,6 +63,12 @@ impl Files {
             None => bad(format!("is at {start}..{end} of {location:?}, which has {} bytes", file.len())),
         }
     }
+}
+
+/// Returns the folder of a file.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
 }
 
 /// Reads a file in the folder of a model.

@@ -90,7 +90,7 @@ pub fn initializers(bytes: &[u8]) -> Result<TensorFile> {
         if let Some(proto) = files.resolve(proto)?
             && let Value::Tensor(tensor) = from_proto(proto, &host)?
         {
-            file.insert(name, tensor.dims(), tensor.read_now()?);
+            file.add(name, tensor.dims(), tensor.read_now()?);
         }
     }
     Ok(file)

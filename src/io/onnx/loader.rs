@@ -166,7 +166,7 @@ impl Loader<'_, '_> {
             self.context.weights += held;
             let links = self.links.built(index, &absorbed);
             let (operator, whole) = (operator.name, operator.whole);
-            self.steps.push(Step { label: label.into(), operator, whole, op: built, links });
+            self.steps.push(Step { label: label.into(), operator, whole, op: built, node: index as u32, links });
         }
         Ok(())
     }

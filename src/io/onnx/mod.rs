@@ -15,7 +15,8 @@
 //!
 //! Memory and work of a run are bounded: see [`Limits`] and `docs/adr/0031-onnx-runs-are-metered.md`.
 //!
-//! [`export()`] writes models built from this crate's layers.
+//! [`export()`] writes models built from this crate's layers, and [`load_network`] reads them, and models of other exporters
+//! that are a stack of layers, as a network of such layers.
 //!
 //! Recurrent nodes become layers of [`nn`](crate::nn). Their results match ONNX Runtime, even where the specification
 //! is silent: see `tests/onnx/`.
@@ -32,6 +33,7 @@ mod load;
 mod loader;
 mod meter;
 mod model;
+mod network;
 mod ops;
 mod pairs;
 mod proto;
@@ -52,6 +54,9 @@ pub use ints::Ints;
 pub use load::initializers;
 pub use meter::Limits;
 pub use model::OnnxModel;
+pub use network::load_network;
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) use network::load_network_at;
 pub use ops::State;
 pub use pairs::StreamOptions;
 pub use stream::{Snapshot, Stream};

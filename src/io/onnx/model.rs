@@ -57,10 +57,7 @@ impl OnnxModel {
     pub fn open(device: &Device, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
+        let folder = super::external::folder_of(path);
         let mut read = |name: &str| super::external::read_beside(folder, name);
         Self::of(super::load::load(device, &bytes, Some(&mut read))?)
     }
@@ -88,7 +85,7 @@ impl OnnxModel {
         Ok(Self { graph: Arc::new(graph), limits: Limits::default(), repeat: Arc::default() })
     }
 
-    /// Reports everything in a file that is not supported, also in subgraphs, and known faults of exporters. Separate
+    /// Reports everything in a file that is not supported, also in subgraphs, and known bugs of exporters. Separate
     /// files are not needed.
     ///
     /// ```no_run

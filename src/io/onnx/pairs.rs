@@ -13,12 +13,12 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamOptions {
     /// Pairs of an input and the output that it continues, by their names. By default, they are found by name and
-    /// shape: `state` and `stateN`, `h0` and `hn`, `conv_cache` and `conv_cache_out`. Where the names say nothing, an
-    /// input after the first and an output after the first are a pair if they have at least three axes, the extents of
-    /// the input are fixed, and no others fit: the first ones are the signal.
+    /// shape: `state` and `stateN`, `h0` and `hn`, `conv_cache` and `conv_cache_out`. Where the names do not tell, an
+    /// input and an output are a pair if they have at least three axes, the extents of the input are fixed, and no
+    /// others fit. The first input and the first output are the signal, and never a pair.
     pub pairs: Option<Vec<[String; 2]>>,
     /// Whether recurrent nodes keep their states, which the graph may not expose. Default: only in a model without
-    /// pairs. A node whose initial state is computed from an input never does, because what is fed wins.
+    /// pairs. A node whose initial state is computed from an input never does: the input takes precedence.
     pub nodes: Option<bool>,
 }
 

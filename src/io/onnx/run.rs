@@ -47,6 +47,8 @@ pub(super) struct Step {
     /// Number of leading inputs that may be integers on the device.
     pub whole: usize,
     pub op: Op,
+    /// Index of its node in the list of the graph.
+    pub node: u32,
     /// Start of its inputs, start of its outputs, and end of its outputs, in the links.
     pub links: [u32; 3],
 }
@@ -101,7 +103,7 @@ impl Step {
     }
 
     /// Adds this node's name to an error.
-    fn named(&self, source: Error) -> Error {
+    pub fn named(&self, source: Error) -> Error {
         match source {
             // A node of a subgraph has added its own name.
             named @ Error::Node { .. } => named,
@@ -111,7 +113,7 @@ impl Step {
         }
     }
 
-    fn run(&self, args: &Args, run: &mut Run) -> Result<Vec<Value>> {
+    pub fn run(&self, args: &Args, run: &mut Run) -> Result<Vec<Value>> {
         match &self.op {
             Op::Function(f) => {
                 run.meter.charge(f.cost(args)?)?;
@@ -148,8 +150,8 @@ impl Step {
         Ok(outputs)
     }
 
-    /// Moves inputs to the host that are integers on the device, unless the node takes them there. On the CPU, integers
-    /// are computed on the host, exactly, where a node also reads others that are there.
+    /// Moves integer inputs from the device to the host, unless the node accepts them on the device. On the CPU device,
+    /// a node that also reads integers on the host, and no floats, gets all of them there, to compute exactly.
     fn moved(&self, refs: &[Option<&Value>], run: &mut Run) -> Result<Vec<(usize, Value)>> {
         let is = |f: fn(&Value) -> bool| refs.iter().flatten().any(|v| f(v));
         if !is(|v| matches!(v, Value::Whole(_))) {

@@ -393,6 +393,12 @@ impl Module for Recurrent {
         Ok(self.run(x, RunOptions::default(), mode)?.output)
     }
 
+    #[cfg(feature = "autograd")]
+    fn forward_padded(&self, x: &Tensor, lengths: &[usize], mode: &mut Mode) -> Result<super::Padded> {
+        let input = RunOptions { lengths: Some(lengths), ..Default::default() };
+        Ok(super::Padded::Steps(self.run(x, input, mode)?.output))
+    }
+
     fn kind(&self) -> Kind<'_> {
         Kind::Recurrent(&self.config)
     }

@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 use wgru::nn::Module;
-use wgru::train::{AdamConfig, HostData, Method, Optimizer, TrainOptions, Trainer, loss};
+use wgru::train::{AdamWConfig, HostData, Method, Optimizer, TrainOptions, Trainer, loss};
 use wgru::{Error, Result, Rng};
 
 use super::board::{Losses, Shared, Status};
@@ -48,7 +48,7 @@ impl Training {
     pub fn new(compute: Compute, start: &Start, hidden: usize, rate: f64, from: Option<&Snapshot>) -> Result<Self> {
         let (device, mut rng) = (compute.device.clone(), Rng::new(SEED));
         let model = Forecaster::new(&device, hidden, &mut rng)?;
-        let method = Method::AdamW(AdamConfig { weight_decay: WEIGHT_DECAY, ..AdamConfig::default() });
+        let method = Method::AdamW(AdamWConfig { weight_decay: WEIGHT_DECAY, ..AdamWConfig::default() });
         let optimizer = Optimizer::new(model.parameters(), method, rate)?;
         let options = TrainOptions { batch: BATCH, clip_norm: Some(1.0), ..TrainOptions::default() };
         let mut trainer = Trainer::new(optimizer, options, rng);

@@ -35,13 +35,13 @@ enum Command {
 /// Models that queries may use.
 #[derive(clap::Args, Debug)]
 struct ModelArgs {
-    /// Folder of the files that queries may name.
+    /// Folder of the model files that queries may name.
     #[arg(long, value_name = "FOLDER")]
     models: Option<PathBuf>,
-    /// A file under a name; may be given several times.
+    /// Registers a model file under a name; may be given several times.
     #[arg(long, value_name = "NAME=FILE", value_parser = pair)]
     model: Vec<(String, PathBuf)>,
-    /// Instruction set: avx512, avx2, neon or portable. Machines of a cluster that differ need the same one.
+    /// Instruction set: avx512, avx2, neon or portable. If the machines of a cluster differ, give all the same one.
     #[arg(long)]
     isa: Option<String>,
 }
@@ -65,7 +65,7 @@ struct Sql {
     /// Number of partitions that the query is split into; by default the number of cores, or 16 in a cluster.
     #[arg(long)]
     partitions: Option<usize>,
-    /// Number of times that a query is sent if results are lost with their executor.
+    /// Maximum number of times that a query is sent, if results are lost with their executor.
     #[arg(long, default_value_t = 3)]
     attempts: usize,
     /// Show no progress bar.
@@ -79,7 +79,7 @@ struct Scheduler {
     /// Address to listen on. There is no authentication.
     #[arg(long, default_value = "127.0.0.1:50050")]
     bind: SocketAddr,
-    /// Seconds without a sign of life after which an executor is lost.
+    /// Seconds without a heartbeat after which an executor counts as lost.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
     executor_timeout: u64,
 }
@@ -110,7 +110,7 @@ struct Executor {
     /// Folder for results of tasks.
     #[arg(long, value_name = "FOLDER")]
     folder: PathBuf,
-    /// Seconds between signs of life.
+    /// Seconds between heartbeats.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     heartbeat: u64,
 }

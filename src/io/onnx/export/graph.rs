@@ -88,6 +88,47 @@ impl Graph {
         Ok(self.node(name, "Transpose", &[x], vec![ints("perm", &perm)], dims))
     }
 
+    /// Selects a part of an axis from start, end and step. The axis of the result has the extent `kept`.
+    pub fn slice(
+        &mut self,
+        name: &str,
+        x: &Value,
+        axis: usize,
+        range: [i64; 3],
+        kept: Option<&Extent>,
+    ) -> Result<Value> {
+        let mut dims = x.dims.clone();
+        match (dims.get_mut(axis), kept) {
+            (Some(extent), Some(kept)) => *extent = kept.clone(),
+            _ => return Err(wrong(name, x, &format!("an axis {axis}"))),
+        }
+        let [start, end, step] = range;
+        let values = [("start", start), ("end", end), ("axis", axis as i64), ("step", step)];
+        let [start, end, axis, step] = values.map(|(part, value)| self.ints(&format!("{name}/{part}"), &[1], &[value]));
+        Ok(self.node(&format!("{name}/Slice"), "Slice", &[x, &start, &end, &axis, &step], vec![], dims))
+    }
+
+    /// Inserts an axis of extent 1.
+    pub fn unsqueezed(&mut self, name: &str, x: &Value, axis: usize) -> Value {
+        let mut dims = x.dims.clone();
+        dims.insert(axis.min(dims.len()), Extent::Fixed(1));
+        let axes = self.ints(&format!("{name}/axes"), &[1], &[axis as i64]);
+        self.node(&format!("{name}/Unsqueeze"), "Unsqueeze", &[x, &axes], vec![], dims)
+    }
+
+    /// Reduces an axis, which must exist, and removes it.
+    pub fn reduced(&mut self, name: &str, operator: &str, x: &Value, axis: usize) -> Value {
+        let mut dims = x.dims.clone();
+        dims.remove(axis);
+        let drop = int("keepdims", 0);
+        // In this operator set, only the axes of a sum are an input.
+        if operator == "ReduceSum" {
+            let axes = self.ints(&format!("{name}/axes"), &[1], &[axis as i64]);
+            return self.node(name, operator, &[x, &axes], vec![drop], dims);
+        }
+        self.node(name, operator, &[x], vec![ints("axes", &[axis as i64]), drop], dims)
+    }
+
     /// Returns the finished file.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use super::super::info::Extent;
 use super::graph::{Graph, Value, float, int, ints, refuse, replaced, wrong};
-use super::recurrent;
+use super::{functions, recurrent};
 use crate::error::{Error, Result};
 use crate::math::Activation;
 use crate::nn::{Axes, Conv1dConfig, Kind, LastState, Module};
@@ -35,6 +35,7 @@ pub fn write(graph: &mut Graph, path: &str, module: &dyn Module, x: Value) -> Re
         Kind::LayerNormGru(_) => {
             Err(refuse(name, "LayerNormGru", "a GRU with layer norm, for which ONNX has no operator"))
         }
+        Kind::Typed(layer) => functions::write(graph, name, layer, &x, &parameter),
         Kind::Other => Err(refuse(name, "a layer", "a module of an unknown kind")),
     }
 }

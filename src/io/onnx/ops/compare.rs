@@ -58,7 +58,7 @@ fn compare(b: &mut Builder, op: ZipOp, swapped: bool, ints: fn(i64, i64) -> bool
     })
 }
 
-/// The rest of a division: by default with the sign of the divisor, with `fmod` with that of the dividend.
+/// The remainder of a division: by default with the sign of the divisor, with `fmod` with that of the dividend.
 fn remainder(b: &mut Builder) -> Result<Op> {
     let fmod = b.flag("fmod", false)?;
     let op = if fmod { ZipOp::Rem } else { ZipOp::Mod };
@@ -78,7 +78,7 @@ fn remainder(b: &mut Builder) -> Result<Op> {
     })
 }
 
-/// A question about each element.
+/// A predicate of each element.
 fn question(op: MapOp, ints: fn(i64) -> bool) -> Result<Op> {
     function(copied, move |args| {
         Ok(vec![match args.value(0)? {

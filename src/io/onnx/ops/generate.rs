@@ -1,4 +1,4 @@
-//! Operators that make values from numbers, and repeat or count them.
+//! Operators that create values from numbers, and repeat or count them.
 
 use super::compare::chosen;
 use super::shape::view;

@@ -109,7 +109,7 @@ impl Stacks {
         let mut out = Vec::with_capacity(self.parts.len());
         for (i, mut parts) in self.parts.into_iter().enumerate() {
             if parts.is_empty() {
-                let expected = "at least one iteration, because nothing has the extents of no steps";
+                let expected = "at least one iteration: without one, the extents of the stacked output are unknown";
                 return Err(Error::value("onnx", "output", expected, "none"));
             }
             if reversed(i) {

@@ -96,7 +96,7 @@ impl Linear {
         Some(Self { x: of(&self.x)?, h: of(&self.h)?, reset, bias, columns: end.checked_sub(start)? })
     }
 
-    /// Returns the sum of two sums that do not multiply the same value.
+    /// Returns the sum of two expressions that do not multiply the same value.
     pub fn add(&self, other: &Self) -> Option<Self> {
         let is_twice = self.x.is_some() && other.x.is_some()
             || self.h.is_some() && other.h.is_some()

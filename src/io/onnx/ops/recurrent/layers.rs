@@ -38,6 +38,11 @@ impl Layers {
         Ok(Self { layers, sizes })
     }
 
+    /// Returns the layer of all directions, if there is one.
+    pub fn one(&self) -> Option<&Layer> {
+        if let [layer] = &self.layers[..] { Some(layer) } else { None }
+    }
+
     /// Returns the number of input features and of state units.
     pub fn sizes(&self) -> [usize; 2] {
         self.sizes

@@ -11,7 +11,7 @@ use crate::io::onnx::ints::extent;
 use crate::io::onnx::meter::Cost;
 use crate::io::onnx::value::Value;
 use crate::math::Activation;
-use crate::nn::RunOptions;
+use crate::nn::{Recurrent as Layer, RunOptions};
 use crate::tensor::Tensor;
 use layers::Layers;
 pub use layers::Sources;
@@ -82,7 +82,7 @@ fn build(b: &mut Builder, cell: Cell) -> Result<Op> {
     Ok(Op::Recurrent(Box::new(Recurrent { spec, layers, given })))
 }
 
-/// Warns of a fault of PyTorch's exporter: PyTorch's GRU applies the reset gate after the product, but some versions do
+/// Warns of a bug of PyTorch's exporter: PyTorch's GRU applies the reset gate after the product, but some versions do
 /// not write this. Without a recurrent bias, the difference does not show.
 fn warn(b: &mut Builder, spec: &Spec) -> Result<()> {
     if spec.cell != Cell::GruResetBefore || !b.is_from_pytorch() {
@@ -192,6 +192,17 @@ impl Recurrent {
     /// Number of state units; 0 if the weights are not known yet.
     pub fn hidden(&self) -> usize {
         self.sizes()[1]
+    }
+
+    /// Returns the layer with the weights of all directions; `None` if the weights are computed, or if the directions
+    /// have different activations.
+    pub fn layer(&self) -> Option<&Layer> {
+        self.layers.as_ref().and_then(Layers::one)
+    }
+
+    /// Whether the batch is the first axis of sequences and states.
+    pub fn is_batch_first(&self) -> bool {
+        self.spec.layout
     }
 
     /// Whether the node reads its sequence only forward.

@@ -1,0 +1,278 @@
+//! Recognizes models that are a stack of layers, and builds networks of them.
+//!
+//! Exporters surround layers by nodes that move axes. Here, these nodes run on *tags*, distinct numbers in place of the
+//! elements of an activation. The tags that arrive at a layer show how it reads the layer before it, however its input
+//! was moved there. Nodes that depend only on constants and extents, such as those of an initial state, run as usual.
+
+mod layers;
+mod steps;
+mod tags;
+
+use std::collections::HashSet;
+#[cfg(not(target_arch = "wasm32"))]
+use std::path::Path;
+
+use super::external::Read;
+use super::info::Extent;
+use super::meter::{Limits, Meter};
+use super::ops::Op;
+use super::proto::Model;
+use super::run::{Graph, Run};
+use super::value::Value;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::io::Network;
+use crate::nn::LastState;
+use crate::tensor::Tensor;
+use layers::{Layer, Layers};
+use tags::{Counter, Sequences, Tags};
+
+/// Extents of the axes that a model leaves open. They differ, so that these axes can be told apart.
+const FREE: [usize; 2] = [2, 3];
+
+/// Builds the network of an ONNX model that is a stack of layers: recurrent layers, linear layers (`MatMul` and `Add`, or
+/// `Gemm`), layer norms, activations, the last step, and a connection from the input to the output, with any nodes between
+/// that only move axes. It is batch-first, whatever the model is, and has the bits of the model's weights. States that are
+/// inputs or outputs of the model are dropped: a network starts from zeros, and a stream carries its states.
+///
+/// ```
+/// use wgru::io::{network_to_file, onnx};
+/// use wgru::{Device, Rng, nn::{Linear, RecurrentConfig, Sequential}};
+/// let (device, mut rng) = (Device::cpu(), Rng::new(0));
+/// let model = Sequential::new()
+///     .push("gru", RecurrentConfig::gru(3, 8).build(&device, &mut rng)?)
+///     .push("head", Linear::new(&device, 8, 1, true, &mut rng)?);
+/// let bytes = onnx::export_blocking(&model, &onnx::Input::of(&model).expect("known"))?;
+/// let network = onnx::load_network(&device, &bytes)?;
+/// let file = pollster::block_on(network_to_file(&network))?;
+/// assert_eq!(file.get("gru.weight_hh_l0")?.0, [24, 8]);
+/// # Ok::<(), wgru::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Unsupported`] naming the first node that does not fit; [`Error::Format`] for a model whose inputs or outputs are
+/// not those of a network; errors of [`OnnxModel::load`](super::OnnxModel::load).
+pub fn load_network(device: &Device, bytes: &[u8]) -> Result<Network> {
+    load(device, bytes, None)
+}
+
+/// Like [`load_network`] for the bytes of a file at `path`. Weights in separate files are read from its folder.
+#[cfg(not(target_arch = "wasm32"))]
+pub(in crate::io) fn load_network_at(device: &Device, bytes: &[u8], path: &Path) -> Result<Network> {
+    let folder = super::external::folder_of(path);
+    load(device, bytes, Some(&mut |name: &str| super::external::read_beside(folder, name)))
+}
+
+fn load(device: &Device, bytes: &[u8], read: Option<&mut Read>) -> Result<Network> {
+    let host = Device::cpu();
+    let graph = super::load::load(&host, bytes, read)?;
+    let model = Model::parse(bytes)?;
+    self::read(&graph, &model, &host, device)
+}
+
+/// A value of the graph.
+#[derive(Clone)]
+enum Slot {
+    /// Depends only on constants and extents.
+    Fixed(Value),
+    /// Elements of activations.
+    Tags(Tensor),
+    /// The output of a node that is no layer of a stack, or of one that reads such an output. With the first such step.
+    Foreign(usize),
+}
+
+impl Slot {
+    fn value(&self) -> Option<Value> {
+        match self {
+            Slot::Fixed(value) => Some(value.clone()),
+            Slot::Tags(tensor) => Some(tensor.clone().into()),
+            Slot::Foreign(_) => None,
+        }
+    }
+
+    fn foreign(&self) -> Option<usize> {
+        if let Slot::Foreign(at) = self { Some(*at) } else { None }
+    }
+}
+
+struct Reader<'a> {
+    model: &'a Model<'a>,
+    host: &'a Device,
+    counter: Counter,
+    input: Tags,
+    /// Inputs that can be initial states.
+    given: Vec<Tags>,
+    /// The tags of the states after the last step.
+    states: HashSet<u32>,
+    /// The output of the last layer.
+    front: Tags,
+    /// Known from the first recurrent layer on.
+    sequences: Option<Sequences>,
+    /// Whether the front holds only the last steps.
+    is_last: bool,
+    /// Whether the input was added to the output.
+    skip: bool,
+    layers: Layers,
+}
+
+/// The outputs of a step; `None` if it is no layer.
+type Made = Option<Vec<Slot>>;
+
+fn read(graph: &Graph, model: &Model, host: &Device, device: &Device) -> Result<Network> {
+    let body = &graph.body;
+    let mut slots: Vec<Option<Slot>> = vec![None; body.slots];
+    for (slot, value) in &body.constants {
+        slots[*slot] = Some(Slot::Fixed(value.clone()));
+    }
+    let (mut counter, mut tags, mut elements) = (Counter::default(), Vec::new(), 0);
+    for (dims, (_, slot)) in extents(graph)?.iter().zip(&graph.inputs) {
+        let (&width, rows) = dims.split_last().ok_or_else(|| wrong("has an input without axes"))?;
+        let rows = rows.iter().try_fold(1usize, |all, &n| all.checked_mul(n)).unwrap_or(usize::MAX);
+        let own = counter.next(rows, width)?;
+        slots[*slot] = Some(Slot::Tags(Tensor::from_slice(host, &own.values(), dims)?));
+        elements += (rows * width) as u64;
+        tags.push(own);
+    }
+    let [input, ref given @ ..] = tags[..] else { return Err(wrong("has no input")) };
+    let mut reader = Reader {
+        model,
+        host,
+        counter,
+        input,
+        given: given.to_vec(),
+        states: HashSet::new(),
+        front: input,
+        sequences: None,
+        is_last: false,
+        skip: false,
+        layers: Layers::default(),
+    };
+    let meter = Meter::of_run(Limits::default(), graph.weights, elements);
+    let mut run = Run { device: host, states: None, initial: None, meter, waits: true };
+    for (at, step) in body.steps.iter().enumerate() {
+        let [inputs, outputs, end] = step.links.map(|at| at as usize);
+        let read: Vec<Option<Slot>> =
+            body.links[inputs..outputs].iter().map(|link| slots[link.slot()?].clone()).collect();
+        let foreign = read.iter().flatten().find_map(Slot::foreign);
+        let made = match foreign {
+            Some(_) => None,
+            None => reader.step(step, &read, &mut run)?,
+        };
+        for (k, link) in body.links[outputs..end].iter().enumerate() {
+            let slot = made.as_ref().and_then(|made| made.get(k).cloned());
+            if let Some(place) = link.slot() {
+                slots[place] = Some(slot.unwrap_or(Slot::Foreign(foreign.unwrap_or(at))));
+            }
+        }
+    }
+    let mut outputs = Vec::new();
+    for ((info, _), slot) in graph.outputs.iter().zip(&body.outputs) {
+        let slot = slots[*slot].clone().ok_or_else(|| wrong("has an output that is never computed"))?;
+        outputs.push((&*info.name, reader.is_state(&slot)?, slot));
+    }
+    if let Some(at) = outputs.iter().find_map(|(.., slot)| slot.foreign()) {
+        let step = &body.steps[at];
+        let what = "in a network; expected recurrent layers, linear layers and activations, one after another";
+        return Err(Error::unsupported(&step.label, step.operator, what));
+    }
+    // States beside the output are dropped.
+    let others = outputs.iter().filter(|(_, is_state, _)| !is_state).count();
+    match outputs.iter().find(|(_, is_state, _)| !is_state).or(outputs.first()) {
+        Some((name, _, Slot::Tags(y))) if others <= 1 => drop(reader.take([name, "output"], y)?),
+        Some((_, _, Slot::Fixed(_))) => return Err(wrong("has an output that does not depend on its input")),
+        _ => {
+            let names: Vec<&str> = outputs.iter().map(|(name, ..)| *name).take(8).collect();
+            return Err(wrong(&format!("has the outputs {names:?}; a network has one, besides its states")));
+        }
+    }
+    reader.layers.network(device, reader.skip)
+}
+
+impl Reader<'_> {
+    /// Whether a value holds only states after the last step.
+    fn is_state(&self, slot: &Slot) -> Result<bool> {
+        let Slot::Tags(x) = slot else { return Ok(false) };
+        Ok(x.read_now()?.iter().all(|v| self.states.contains(&v.to_bits())))
+    }
+
+    /// Returns the place in the front of each element that a layer reads. Adds the selection of the last step if it reads
+    /// only that.
+    fn take(&mut self, [label, operator]: [&str; 2], x: &Tensor) -> Result<Vec<usize>> {
+        let values = x.read_now()?;
+        if let Some(places) = self.front.places(&values) {
+            return Ok(places);
+        }
+        let last = self.last_state().filter(|(_, wanted)| {
+            let is_last = |(&v, &place): (&f32, &usize)| self.front.place(v) == Some(place);
+            !self.skip && values.len() == wanted.len() && values.iter().zip(wanted).all(is_last)
+        });
+        let Some((last, _)) = last else {
+            let why = "it reads neither the whole output of the layer before it nor the last state";
+            return Err(Error::unsupported(label, operator, why));
+        };
+        self.layers.push("", Layer::Last(last));
+        self.front = self.counter.next(values.len() / self.front.width, self.front.width)?;
+        self.is_last = true;
+        Ok((0..values.len()).collect())
+    }
+
+    /// Returns the layer that selects the last state of each sequence, and the places that it reads.
+    fn last_state(&self) -> Option<(LastState, Vec<usize>)> {
+        let (sequences, (c, is_direct)) = (self.sequences?, self.layers.last_recurrent()?);
+        let last = LastState { batch_first: true, bidirectional: c.bidirectional, reverse: c.reverse };
+        if self.is_last || !is_direct && (last.bidirectional || last.reverse) {
+            return None;
+        }
+        let width = self.front.width;
+        let place = |b: usize, feature: usize| {
+            let is_backward = last.reverse || last.bidirectional && feature >= width / 2;
+            sequences.row(b, if is_backward { 0 } else { sequences.steps - 1 }) * width + feature
+        };
+        Some((last, (0..sequences.batch).flat_map(|b| (0..width).map(move |f| place(b, f))).collect()))
+    }
+}
+
+/// Returns the extents of the tags of all inputs: those that are fixed, and small ones for the others.
+fn extents(graph: &Graph) -> Result<Vec<Vec<usize>>> {
+    let mut known: Vec<(Extent, usize)> = Vec::new();
+    let mut out = Vec::new();
+    for (k, (info, _)) in graph.inputs.iter().enumerate() {
+        if !info.float {
+            return Err(wrong(&format!("has an input of integers, {:?}; expected floats", info.name)));
+        }
+        let open = vec![Extent::Free; 3];
+        let dims = info.dims.as_ref().unwrap_or(&open);
+        if k == 0 && !(2..=3).contains(&dims.len()) {
+            return Err(wrong(&format!("has an input of {} axes; expected 2 or 3", dims.len())));
+        }
+        let mut own = Vec::new();
+        for (axis, extent) in dims.iter().enumerate() {
+            let named = known.iter().find(|(name, _)| name == extent && *name != Extent::Free);
+            own.push(match (extent, named) {
+                (Extent::Fixed(n), _) => *n,
+                (_, Some((_, n))) => *n,
+                _ if k == 0 && axis + 1 == dims.len() => features(graph)?,
+                _ if k == 0 => FREE[axis],
+                _ => 1,
+            });
+            known.push((extent.clone(), own[axis]));
+        }
+        out.push(own);
+    }
+    Ok(out)
+}
+
+/// Returns the features of the input of the first recurrent layer.
+fn features(graph: &Graph) -> Result<usize> {
+    let told = graph.body.steps.iter().find_map(|step| match &step.op {
+        Op::Recurrent(node) => Some(node.sizes()[0]),
+        Op::Looped(looped) => Some(looped.node.sizes()[0]),
+        _ => None,
+    });
+    let why = "leaves the number of features open, and has no recurrent layer of constant weights";
+    told.filter(|&n| n > 0).ok_or_else(|| wrong(why))
+}
+
+fn wrong(why: &str) -> Error {
+    Error::format("ONNX model", why)
+}
