@@ -100,6 +100,7 @@ over=0
 report() { # KIND BUDGET OTHERS
     local kind=$1 budget=$2 wasm
     for wasm in "dist/wasm/$kind"/*.wasm; do
+        [ -e "$wasm" ] || continue
         [ "${quick[0]}" = -Os ] || [ "$wasm" = "dist/wasm/$kind/relaxed.wasm" ] || [ "$kind" = import ] || continue
         local bytes
         bytes=$(($(zipped "$wasm") + $(zipped "dist/wasm/$kind/glue.js" $(ls dist/js/*.js | grep -vE "/($3)\.js"))))

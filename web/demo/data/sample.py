@@ -1,4 +1,4 @@
-"""Writes sample.safetensors: a PyTorch GRU, with a test run that loading checks.
+"""Writes sample.safetensors: a PyTorch GRU, with a verification run, which loading repeats.
 
     python sample.py        needs torch and safetensors
 """
