@@ -1,20 +1,19 @@
 //! Size-bucketed free list, which recycles buffers.
 
-use std::collections::HashMap;
-
 /// Maximum number of bytes kept.
 const KEPT: u64 = 512 << 20;
 
-/// Free list of recyclable objects, bucketed by size.
+/// Free list of recyclable objects, bucketed by size. The buckets are sorted by size: there are few of them, and a map
+/// would add to the size of browser builds.
 pub(crate) struct FreeList<T> {
-    by_size: HashMap<u64, Vec<T>>,
+    by_size: Vec<(u64, Vec<T>)>,
     bytes: u64,
     closed: bool,
 }
 
 impl<T> Default for FreeList<T> {
     fn default() -> Self {
-        Self { by_size: HashMap::new(), bytes: 0, closed: false }
+        Self { by_size: Vec::new(), bytes: 0, closed: false }
     }
 }
 
@@ -25,9 +24,15 @@ pub(crate) fn size_class(bytes: u64) -> u64 {
 }
 
 impl<T> FreeList<T> {
+    /// Returns the index of a bucket, or where to insert it.
+    fn bucket(&self, size: u64) -> Result<usize, usize> {
+        self.by_size.binary_search_by_key(&size, |(size, _)| *size)
+    }
+
     /// Takes an object of `size` bytes, if there is one.
     pub fn take(&mut self, size: u64) -> Option<T> {
-        let thing = self.by_size.get_mut(&size)?.pop()?;
+        let at = self.bucket(size).ok()?;
+        let thing = self.by_size[at].1.pop()?;
         self.bytes -= size;
         Some(thing)
     }
@@ -42,7 +47,11 @@ impl<T> FreeList<T> {
             *self = Self::default();
         }
         self.bytes += size;
-        self.by_size.entry(size).or_default().push(thing);
+        let at = self.bucket(size).unwrap_or_else(|at| {
+            self.by_size.insert(at, (size, Vec::new()));
+            at
+        });
+        self.by_size[at].1.push(thing);
     }
 
     /// Frees all objects.

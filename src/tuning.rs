@@ -1,6 +1,6 @@
 //! The fastest choices measured on an adapter, which can be saved as text, loaded, and looked up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -287,13 +287,16 @@ impl Rules {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tuned {
     pub choices: Choices,
-    pub asked: Option<BTreeSet<Question>>,
+    /// Without duplicates, in the order in which they were asked.
+    pub asked: Option<Vec<Question>>,
 }
 
 impl Tuned {
     pub fn answer(&mut self, question: Question) -> Option<Answer> {
         if let Some(asked) = &mut self.asked {
-            asked.insert(question);
+            if !asked.contains(&question) {
+                asked.push(question);
+            }
         }
         self.choices.get(&question).copied()
     }

@@ -101,7 +101,8 @@ impl Recording {
         let result = f();
         let events = EVENTS.take().unwrap_or_default();
         drop(end);
-        (result, Self::from_events(inputs, events).filter(|_| !IS_LEAN))
+        let recording = if IS_LEAN { None } else { Self::from_events(inputs, events) };
+        (result, recording)
     }
 
     fn from_events(inputs: &[Arc<Memory>], events: Vec<Event>) -> Option<Self> {

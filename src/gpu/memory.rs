@@ -1,6 +1,5 @@
 //! GPU memory, and the pool that recycles its buffers.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
@@ -89,7 +88,7 @@ pub(super) struct Pool {
     max_buffer: u64,
     exhausted: AtomicUsize,
     free: Mutex<Free>,
-    staging: Mutex<HashMap<u64, Vec<wgpu::Buffer>>>,
+    staging: Mutex<FreeList<wgpu::Buffer>>,
 }
 
 #[derive(Default)]
@@ -215,7 +214,7 @@ impl Pool {
     /// Returns a staging buffer for a readback.
     pub fn staging(&self, words: usize, reclaim: impl FnOnce() -> Result<()>) -> Result<wgpu::Buffer> {
         let size = size_class(4 * words as u64).min(self.max_buffer);
-        let kept = lock(&self.staging).get_mut(&size).and_then(Vec::pop);
+        let kept = lock(&self.staging).take(size);
         match kept {
             Some(buffer) => Ok(buffer),
             None => {
@@ -229,7 +228,7 @@ impl Pool {
         if buffer.size() > STAGED {
             return;
         }
-        lock(&self.staging).entry(buffer.size()).or_default().push(buffer);
+        lock(&self.staging).give(buffer.size(), buffer);
     }
 
     /// Empties the free lists.

@@ -1,6 +1,5 @@
 //! Compute pipelines of kernels, compiled on first use.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use super::cache::Cache;
@@ -25,7 +24,8 @@ pub(super) struct Pipelines {
     limits: wgpu::Limits,
     faults: Faults,
     cache: Cache,
-    made: Mutex<HashMap<&'static str, Slot>>,
+    /// By the name of the kernel, sorted.
+    made: Mutex<Vec<(&'static str, Slot)>>,
 }
 
 /// Slot for a pipeline, filled once it is compiled. Each slot has its own lock, so a thread waits only for the pipeline
@@ -46,7 +46,7 @@ impl Pipelines {
 
     /// Returns the pipeline of a kernel, compiled on first use. A failed compilation is retried at the next call.
     pub fn get(&self, program: &Program) -> Result<Arc<Pipeline>> {
-        let slot = lock(&self.made).entry(program.name).or_default().clone();
+        let slot = self.slot(program.name);
         let mut slot = lock(&slot);
         if let Some(pipeline) = &*slot {
             return Ok(pipeline.clone());
@@ -57,6 +57,16 @@ impl Pipelines {
         }
         let pipeline = Arc::new(self.faults.guard(program.name, || self.make(program))?);
         Ok(slot.insert(pipeline).clone())
+    }
+
+    /// Returns the slot of a kernel.
+    fn slot(&self, name: &'static str) -> Slot {
+        let mut made = lock(&self.made);
+        let at = made.binary_search_by_key(&name, |(name, _)| name).unwrap_or_else(|at| {
+            made.insert(at, (name, Slot::default()));
+            at
+        });
+        made[at].1.clone()
     }
 
     fn make(&self, program: &Program) -> Pipeline {

@@ -137,7 +137,7 @@ impl TensorFile {
             part.metadata.extend(options.map(|(key, text)| (key.clone(), text.clone())));
             part.metadata.extend(self.metadata.get_key_value(VERSION).map(|(key, text)| (key.clone(), text.clone())));
             let file = part.directions(name).ok()?;
-            let c = config(&file, &file.index()).ok()?;
+            let c = config(&file).ok()?;
             let (name, bidirectional) = (name.to_string(), c.bidirectional);
             Some(LayerInfo { name, cell: c.cell, input: c.input, hidden: c.hidden, layers: c.layers, bidirectional })
         };

@@ -1,8 +1,7 @@
 //! Saves and loads the parameters of any model.
 
-use std::collections::HashSet;
-
 use super::TensorFile;
+use super::tensors::Names;
 use crate::error::{Error, Result};
 use crate::nn::Module;
 use crate::tensor::Tensor;
@@ -75,7 +74,7 @@ pub fn load_parameters_partly(model: &dyn Module, file: &TensorFile) -> Result<I
         let why = format!("none of the model's {} parameters is in the file", parameters.len());
         return Err(Error::format(file.source(), why));
     }
-    let known: HashSet<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
+    let known = Names::new(parameters.iter().map(|(name, _)| name.as_str()));
     let unexpected_keys = file.names().filter(|name| !known.contains(name)).map(String::from).collect();
     assign_all(&paired(&found, file, "")?)?;
     let missing_keys = missing.into_iter().map(|(name, _)| name.clone()).collect();
@@ -88,7 +87,7 @@ pub(super) fn matched<'a>(
     file: &'a TensorFile,
     prefix: &str,
 ) -> Result<Vec<(Tensor, &'a [f32])>> {
-    let known: HashSet<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
+    let known = Names::new(parameters.iter().map(|(name, _)| name.as_str()));
     if let Some(extra) = file.names().filter_map(|n| n.strip_prefix(prefix)).find(|n| !known.contains(n)) {
         let prefix = parameters.first().and_then(|(name, _)| file.prefix_of(name)).filter(|_| prefix.is_empty());
         let elsewhere = prefix.map(|p| format!("; its parameters are under {p:?}: use TensorFile::under({p:?})"));

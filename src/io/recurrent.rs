@@ -1,9 +1,7 @@
 //! Files with recurrent layers, under PyTorch's tensor names. The metadata holds the options that the shapes do not
 //! imply.
 
-use std::collections::HashSet;
-
-use super::tensors::Tensors;
+use super::tensors::Names;
 use super::verify::{self, PREFIX, verify};
 use super::{TensorFile, parameters_to_file};
 use crate::cell::Cell;
@@ -105,9 +103,9 @@ fn read_fields(c: &mut RecurrentConfig, file: &TensorFile) -> Result<()> {
 }
 
 /// Returns the configuration of a file's layer: sizes from the shapes, options from the metadata.
-pub(super) fn config(file: &TensorFile, tensors: &Tensors) -> Result<RecurrentConfig> {
+pub(super) fn config(file: &TensorFile) -> Result<RecurrentConfig> {
     let cell = cell_of(file)?;
-    let has = |name: &str| tensors.contains_key(name);
+    let has = |name: &str| file.find(name).is_some();
     let (dims, _) = file.get("weight_ih_l0")?;
     let (rows, input) = match *dims {
         [rows, input] if rows > 0 && rows % cell.gates() == 0 && input > 0 => (rows, input),
@@ -116,7 +114,7 @@ pub(super) fn config(file: &TensorFile, tensors: &Tensors) -> Result<RecurrentCo
             return Err(Error::format(format!("{}: tensor \"weight_ih_l0\"", file.source()), why));
         }
     };
-    let projection = tensors.get("weight_hr_l0").filter(|_| cell == Cell::Lstm);
+    let projection = file.find("weight_hr_l0").filter(|_| cell == Cell::Lstm);
     let mut c = RecurrentConfig {
         projection: projection.and_then(|(dims, _)| dims.first().copied()).unwrap_or(0),
         layers: (0..).take_while(|l| has(&format!("weight_ih_l{l}"))).count(),
@@ -196,20 +194,19 @@ pub(super) fn build(device: &Device, file: &TensorFile, batch_first: bool) -> Re
 /// Returns the configuration of a file's layer, and the values of its parameters in order.
 fn read(file: &TensorFile) -> Result<(RecurrentConfig, Vec<&[f32]>)> {
     file.check()?;
-    let tensors = file.index();
-    let c = config(file, &tensors)?;
+    let c = config(file)?;
     // Checks the shape of every tensor before anything of that size is allocated.
     let shapes = c.shapes();
     let mut values = Vec::with_capacity(shapes.len());
     for (name, dims) in &shapes {
         let bad = |why: String| Err(Error::format(format!("{}: tensor {name:?}", file.source()), why));
-        match tensors.get(name.as_str()) {
-            Some((got, found)) if got == dims => values.push(*found),
+        match file.find(name) {
+            Some((got, found)) if got == dims => values.push(found),
             Some((got, _)) => return bad(format!("has shape {got:?}; expected {dims:?}")),
             None => return bad("is missing".into()),
         }
     }
-    let known: HashSet<&str> = shapes.iter().map(|(name, _)| name.as_str()).collect();
+    let known = Names::new(shapes.iter().map(|(name, _)| name.as_str()));
     if let Some(extra) = file.names().find(|name| !known.contains(name) && !name.starts_with(PREFIX)) {
         let why = format!("does not belong to this {}", c.cell.layer());
         return Err(Error::format(format!("{}: tensor {extra:?}", file.source()), why));

@@ -1,7 +1,7 @@
 //! A dictionary of named tensors in memory.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 use super::element::count;
 use crate::error::{Error, Result};
@@ -9,15 +9,31 @@ use crate::error::{Error, Result};
 /// The name under which files store their metadata.
 pub(super) const METADATA: &str = "__metadata__";
 
-/// Shapes and values by name.
-pub(super) type Tensors<'a> = HashMap<&'a str, (&'a [usize], &'a [f32])>;
-
 /// Returns the numbers below `len`, sorted by `compare`. One function serves all lists, because sorting adds about 3 KB
 /// of code per element type.
 pub(super) fn sorted_order(len: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
     let mut order: Vec<usize> = (0..len).collect();
     order.sort_unstable_by(|&a, &b| compare(a, b));
     order
+}
+
+/// A set of names. They are sorted, because a hash set would add to the size of browser builds.
+pub(super) struct Names<'a>(Vec<&'a str>);
+
+impl<'a> Names<'a> {
+    pub fn new(names: impl Iterator<Item = &'a str>) -> Self {
+        let names: Vec<&str> = names.collect();
+        Self(sorted_order(names.len(), &|a, b| names[a].cmp(names[b])).into_iter().map(|i| names[i]).collect())
+    }
+
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.binary_search_by(|own| (*own).cmp(name)).is_ok()
+    }
+
+    /// Returns a name that appears twice.
+    fn twice(&self) -> Option<&'a str> {
+        self.0.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+    }
 }
 
 /// Name, shape and values of a tensor.
@@ -62,8 +78,8 @@ impl TensorFile {
         if let Some(name) = self.unreadable.keys().next() {
             return Err(self.unread(name));
         }
-        let mut names = HashSet::new();
-        if let Some(name) = self.names().find(|name| !names.insert(*name)) {
+        let names = Names::new(self.names());
+        if let Some(name) = names.twice() {
             return Err(Error::format(format!("tensor {name:?}"), "appears twice"));
         }
         if names.contains(METADATA) {
@@ -246,11 +262,6 @@ impl TensorFile {
     /// Iterates over names, shapes and values.
     pub(super) fn tensors(&self) -> impl Iterator<Item = (&str, &[usize], &[f32])> {
         self.tensors.iter().map(|(name, dims, values)| (name.as_str(), &dims[..], &values[..]))
-    }
-
-    /// Returns the tensors by name.
-    pub(super) fn index(&self) -> Tensors<'_> {
-        self.tensors().map(|(name, dims, values)| (name, (dims, values))).collect()
     }
 
     /// Iterates over the names of the tensors, which are sorted if the file was read.

@@ -1,10 +1,7 @@
 //! Stores a run in a model file, and checks loaded layers with it.
 
-use std::collections::HashSet;
-
 use super::TensorFile;
 use super::compare::{difference, run};
-use super::tensors::Tensors;
 use crate::cell::Cell;
 use crate::error::{Error, Result};
 use crate::math::number;
@@ -109,9 +106,8 @@ pub async fn verify(layer: &Recurrent, file: &TensorFile) -> Result<f64> {
     file.check()?;
     let c = layer.config();
     let part = file.under("verify");
-    let tensors = part.index();
-    let input = read_input(c, &part, &tensors)?;
-    let want = expected(c, &part, &tensors, &input)?;
+    let input = read_input(c, &part)?;
+    let want = expected(c, &part, &input)?;
     let text: String = part.field("tolerance")?;
     let tolerance =
         number(&text).ok_or_else(|| wrong(&part, "tolerance", format!("is {text:?}, which cannot be read")))?;
@@ -144,9 +140,9 @@ fn check_size(c: &RecurrentConfig, input: &HostInput) -> Result<[usize; 2]> {
 }
 
 /// Returns a tensor, which must have these `dims`, if the file holds it.
-fn take<'a>(part: &TensorFile, tensors: &Tensors<'a>, name: &str, dims: &[usize]) -> Result<Option<&'a [f32]>> {
-    match tensors.get(name) {
-        Some((got, values)) if *got == dims => Ok(Some(values)),
+fn take<'a>(part: &'a TensorFile, name: &str, dims: &[usize]) -> Result<Option<&'a [f32]>> {
+    match part.find(name) {
+        Some((got, values)) if got == dims => Ok(Some(values)),
         Some((got, _)) => {
             let why = format!("has shape {got:?}; this layer has {dims:?}: are batch and time, or layers, swapped?");
             Err(wrong(part, name, why))
@@ -155,15 +151,15 @@ fn take<'a>(part: &TensorFile, tensors: &Tensors<'a>, name: &str, dims: &[usize]
     }
 }
 
-fn read_input(c: &RecurrentConfig, part: &TensorFile, tensors: &Tensors) -> Result<HostInput> {
-    let (dims, x) = tensors.get("x").ok_or_else(|| wrong(part, "x", "is missing: no run to check the layer with"))?;
-    let Ok(dims) = <[usize; 3]>::try_from(*dims) else {
+fn read_input(c: &RecurrentConfig, part: &TensorFile) -> Result<HostInput> {
+    let (dims, x) = part.find("x").ok_or_else(|| wrong(part, "x", "is missing: no run to check the layer with"))?;
+    let Ok(dims) = <[usize; 3]>::try_from(dims) else {
         return Err(wrong(part, "x", format!("has shape {dims:?}; expected three axes")));
     };
     let [a, b, _] = dims;
     let batch = if c.batch_first { a } else { b };
     let rows = c.layers * c.directions();
-    let get = |name: &str, dims: &[usize]| take(part, tensors, name, dims);
+    let get = |name: &str, dims: &[usize]| take(part, name, dims);
     let owned = |values: Option<&[f32]>| values.map(<[f32]>::to_vec);
     let flags = |name: &str| -> Result<Option<Vec<bool>>> {
         let Some(values) = get(name, &[a, b])? else { return Ok(None) };
@@ -198,14 +194,14 @@ fn read_input(c: &RecurrentConfig, part: &TensorFile, tensors: &Tensors) -> Resu
 }
 
 /// Reads the expected results. Parts that the file does not hold are empty.
-fn expected(c: &RecurrentConfig, part: &TensorFile, tensors: &Tensors, input: &HostInput) -> Result<HostOutput> {
+fn expected(c: &RecurrentConfig, part: &TensorFile, input: &HostInput) -> Result<HostOutput> {
     let ([steps, batch], d) = (input.extents(c)?, c.directions());
     let ([a, b, _], rows) = (input.dims, c.layers * d);
     let gate_names = c.cell.gate_names();
-    let mut known: HashSet<String> = INPUTS.map(String::from).into();
+    let mut known = INPUTS.map(String::from).to_vec();
     let mut get = |name: &str, dims: &[usize]| -> Result<Vec<f64>> {
-        let values = take(part, tensors, name, dims)?;
-        known.insert(name.into());
+        let values = take(part, name, dims)?;
+        known.push(name.into());
         Ok(values.unwrap_or_default().iter().map(|&v| f64::from(v)).collect())
     };
     let output = get("output", &[a, b, d * c.out()])?;
@@ -219,7 +215,7 @@ fn expected(c: &RecurrentConfig, part: &TensorFile, tensors: &Tensors, input: &H
         let one = |name: &&str| get(&format!("l{layer}.{name}"), &[steps, batch, d * c.hidden]);
         gates.push(gate_names.iter().map(one).collect::<Result<Vec<_>>>()?);
     }
-    match part.names().find(|name| !known.contains(*name)) {
+    match part.names().find(|name| !known.iter().any(|known| known == name)) {
         Some(name) => Err(wrong(part, name, "is not part of a run of this layer")),
         None => Ok(HostOutput { output, h_n, c_n, gates }),
     }

@@ -61,8 +61,7 @@ fn unwrap(file: TensorFile) -> TensorFile {
 /// Replaces the pairs of `torch.nn.utils.weight_norm`, old and new, by the weights `g · v / ‖v‖`.
 fn fold_weight_norm(file: &mut TensorFile) {
     let (mut gone, mut folded) = (HashSet::new(), Vec::new());
-    let known = file.index();
-    for (&name, &g) in &known {
+    for (name, g_dims, g) in file.tensors() {
         let (base, v) = match (name.strip_suffix("_g"), name.strip_suffix(".original0")) {
             // The parameter that is normalized is a weight, or rarely a bias; other names may end the same way.
             (Some(base), _) if is_parameter(base) => (base.to_string(), format!("{base}_v")),
@@ -72,8 +71,8 @@ fn fold_weight_norm(file: &mut TensorFile) {
             }
             _ => continue,
         };
-        let Some(&direction) = known.get(v.as_str()).filter(|_| !known.contains_key(base.as_str())) else { continue };
-        if let Some(values) = fold(g, direction) {
+        let Some(direction) = file.find(&v).filter(|_| file.find(&base).is_none()) else { continue };
+        if let Some(values) = fold((g_dims, g), direction) {
             gone.extend([name.to_string(), v]);
             folded.push((base, direction.0.to_vec(), values));
         }

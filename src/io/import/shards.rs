@@ -26,9 +26,8 @@ pub(super) fn read(path: &Path, index: &str) -> Result<TensorFile> {
             return Err(bad(format!("names the file {name:?}; expected a file in the folder of the index")));
         }
         let shard = TensorFile::open(folder.join(name))?;
-        let tensors = shard.index();
         for tensor in map.iter().filter(|(_, file)| *file == name).map(|(tensor, _)| tensor) {
-            match (tensors.get(tensor.as_str()), shard.reason(tensor)) {
+            match (shard.find(tensor), shard.reason(tensor)) {
                 (Some((dims, values)), _) => file.add(tensor, dims, values.to_vec()),
                 (None, Some(why)) => file.put(tensor, &[], Err(why.into())),
                 (None, None) => return Err(bad(format!("has no tensor {tensor:?} in {name:?}"))),

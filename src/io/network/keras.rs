@@ -434,7 +434,7 @@ impl Graph<'_> {
         }
         let mut file = self.builder.file.directions(name)?;
         if is_masked && !self.is(options, "zero_output_for_mask") {
-            let cell = config(&file, &file.index())?.cell;
+            let cell = config(&file)?.cell;
             file.metadata.insert(format!("{}.repeat_last", cell.layer()), "true".into());
         }
         let layer = build_recurrent(self.builder.device, &file, true)?;

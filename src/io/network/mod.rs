@@ -6,8 +6,6 @@ mod masks;
 mod sequential;
 mod wiring;
 
-use std::collections::HashSet;
-
 use super::TensorFile;
 use super::convert::transpose;
 use super::recurrent::build;
@@ -195,21 +193,23 @@ struct Builder<'a> {
     file: &'a TensorFile,
     layers: Sequential,
     /// Names that users gave to the layers so far.
-    used: HashSet<String>,
+    used: Vec<String>,
 }
 
 impl<'a> Builder<'a> {
     fn new(device: &'a Device, file: &'a TensorFile) -> Self {
-        Self { device, file, layers: Sequential::new(), used: HashSet::new() }
+        Self { device, file, layers: Sequential::new(), used: Vec::new() }
     }
 
     fn push(&mut self, name: &str, layer: impl Module + 'static) {
         let called = self.file.called(name);
         let layers = std::mem::take(&mut self.layers);
         // Two layers of a damaged file may have the same name.
-        self.layers = match called != name && self.used.insert(called.clone()) {
-            true => layers.push(&called, layer).alias(name, &called),
-            false => layers.push(name, layer),
+        self.layers = if called != name && !self.used.contains(&called) {
+            self.used.push(called.clone());
+            layers.push(&called, layer).alias(name, &called)
+        } else {
+            layers.push(name, layer)
         };
     }
 
