@@ -15,7 +15,12 @@ javascript() {
     # Pages download the scripts, so they are minified. Only the types keep their comments and names; source maps lead
     # from errors and breakpoints back to the sources.
     node_modules/.bin/esbuild dist/js/*.js --minify --sourcemap --outdir=dist/js --outbase=dist/js --allow-overwrite --log-level=warning
-    node_modules/.bin/esbuild dist/wasm/*/glue.js --minify --outdir=dist/wasm --outbase=dist/wasm --allow-overwrite --log-level=warning
+    # `export *` leaves out the default export, which would fetch the module: the package loads modules itself.
+    local glue esbuild=$PWD/node_modules/.bin/esbuild
+    for glue in dist/wasm/*/glue.js; do
+        (cd "${glue%/*}" && echo "export * from './glue.js'" | "$esbuild" --bundle --format=esm --minify \
+            --outfile=glue.js --allow-overwrite --log-level=warning)
+    done
 }
 if [ "${1:-}" = --js ]; then
     javascript

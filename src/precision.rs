@@ -15,4 +15,23 @@ pub enum Precision {
     Bf16,
     /// A quarter of the size: integers up to ±127, with one scale per row. A stream also scales the inputs of each step.
     Int8,
+    /// The faster of f32 and bf16. In a stream, f32 for layers of up to 64 units, in browsers up to 128, and bf16 for
+    /// larger ones; the measurements are in `docs/performance.md` in the repository. In a layer on a GPU, f32.
+    ///
+    /// Int8 is often faster still, but its error is larger, so it must be asked for.
+    Auto,
+}
+
+/// Largest layer for which [`Precision::Auto`] takes f32.
+const MOST_F32_UNITS: usize = if cfg!(target_arch = "wasm32") { 128 } else { 64 };
+
+impl Precision {
+    /// Returns the format of a stream of layers with `units`: never [`Precision::Auto`].
+    pub(crate) fn in_stream(self, units: usize) -> Self {
+        match self {
+            Self::Auto if units <= MOST_F32_UNITS => Self::F32,
+            Self::Auto => Self::Bf16,
+            other => other,
+        }
+    }
 }

@@ -211,6 +211,10 @@ typedef enum WgruWeights {
      * 8 bits.
      */
     WGRU_WEIGHTS_INT8 = 3,
+    /**
+     * The faster of F32 and BF16 for the size of each layer.
+     */
+    WGRU_WEIGHTS_AUTO = 4,
 } WgruWeights;
 
 /**
@@ -442,7 +446,7 @@ typedef struct WgruStreamOptions {
      */
     size_t batch;
     /**
-     * A `WgruWeights`. Must be `WGRU_WEIGHTS_F32` for an ONNX model.
+     * A `WgruWeights`. Must be `WGRU_WEIGHTS_F32` or `WGRU_WEIGHTS_AUTO` for an ONNX model.
      */
     uint32_t weights;
     /**

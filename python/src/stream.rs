@@ -32,8 +32,9 @@ fn precision(weights: &str) -> Result<Precision> {
         "f16" => Ok(Precision::F16),
         "bf16" => Ok(Precision::Bf16),
         "int8" => Ok(Precision::Int8),
+        "auto" => Ok(Precision::Auto),
         other => {
-            let expected = "\"f32\", \"f16\", \"bf16\" or \"int8\"";
+            let expected = "\"f32\", \"f16\", \"bf16\", \"int8\" or \"auto\"";
             Err(Failure::value(format!("stream: weights: expected {expected}, got {other:.64?}")))
         }
     }

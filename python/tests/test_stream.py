@@ -99,6 +99,7 @@ def test_reduced_weights_are_close(rng):
     for weights, bound in [("f16", 1e-3), ("bf16", 1e-2), ("int8", 3e-2)]:
         got = gru.stream(weights=weights).process(x)
         assert 0 < np.abs(got - want).max() < bound
+    assert np.array_equal(gru.stream(weights="auto").process(x), want)
 
 
 def test_models_that_look_ahead_do_not_stream():

@@ -41,7 +41,7 @@ class Model:
         self,
         batch: int = 1,
         *,
-        weights: Literal["f32", "f16", "bf16", "int8"] = "f32",
+        weights: Literal["f32", "f16", "bf16", "int8", "auto"] = "f32",
         threads: int = 1,
         rate_ratio: float = 1.0,
     ) -> Any: ...

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::scratch;
-use super::simd::{Isa, LANES, Lanes, for_each_isa, load_part, store_part, unrolled};
+use super::simd::{Isa, LANES, Lanes, Vector, for_each_isa, load_part, store_part, unrolled};
 use super::thread_pool::{Parts, ThreadPool};
 use crate::kernel::IS_LEAN;
 use crate::kernels::MatMul;
@@ -27,8 +27,6 @@ const SHORT: usize = 2 * ROWS;
 const PARALLEL: usize = 1 << 21;
 /// Rows, or columns, up to which packing the other matrix would cost as much as the product.
 const FEW: usize = 4;
-/// Columns of `b` whose dot products are computed together.
-const COLUMNS: usize = 4;
 /// Rows of `b` per pass over a few rows of `c`.
 const PASS: usize = 8;
 
@@ -465,19 +463,40 @@ unsafe fn dots_of<V: Lanes>(
     b: *const f32,
     bias: *const f32,
     c: *mut f32,
+    steps: [usize; 2],
+) {
+    // SAFETY: guaranteed by the caller.
+    unsafe {
+        // As many columns at a time as have room for their sums in registers.
+        if const { V::SUMS < 4 } {
+            dots_by::<V, 2>(p, k, a, b, bias, c, steps);
+        } else {
+            dots_by::<V, 4>(p, k, a, b, bias, c, steps);
+        }
+    }
+}
+
+/// [`dots_of`], by `C` columns at a time.
+#[inline(always)]
+unsafe fn dots_by<V: Lanes, const C: usize>(
+    p: MatMul,
+    k: usize,
+    a: *const f32,
+    b: *const f32,
+    bias: *const f32,
+    c: *mut f32,
     [c_row, c_col]: [usize; 2],
 ) {
     let n = p.n as usize;
     // SAFETY: the caller checked the extents of a, b, bias and c.
     unsafe {
-        for col in (0..n).step_by(COLUMNS) {
-            let count = COLUMNS.min(n - col);
+        for col in (0..n).step_by(C) {
+            let count = C.min(n - col);
             // Columns past the last one repeat it.
-            let columns: [*const f32; COLUMNS] =
-                std::array::from_fn(|j| b.add((col + j.min(count - 1)) * p.b_col as usize));
+            let columns: [*const f32; C] = std::array::from_fn(|j| b.add((col + j.min(count - 1)) * p.b_col as usize));
             for row in 0..p.m as usize {
                 let a = a.add(row * p.a_row as usize);
-                let acc: [V; COLUMNS] = together(a, columns, k);
+                let acc: [V; C] = together(a, columns, k);
                 for (j, acc) in acc.into_iter().enumerate().take(count) {
                     let mut sum = total(acc);
                     if !bias.is_null() {
@@ -500,7 +519,7 @@ unsafe fn together<V: Lanes, const C: usize>(a: *const f32, columns: [*const f32
         let mut i = 0;
         while i + LANES <= k {
             let a = V::load(a.add(i));
-            unrolled!(j < C, { acc[j] = a.fma(V::load(columns[j].add(i)), acc[j]) });
+            unrolled!(j < C, { acc[j] = V::load(columns[j].add(i)).fma(a, acc[j]) });
             i += LANES;
         }
         if i < k {
@@ -516,8 +535,12 @@ unsafe fn together<V: Lanes, const C: usize>(a: *const f32, columns: [*const f32
 unsafe fn total<V: Lanes>(v: V) -> f32 {
     let mut lanes = [0.0f32; LANES];
     // SAFETY: as many floats as lanes.
-    unsafe { v.store(lanes.as_mut_ptr()) };
-    let eight: [f32; 8] = std::array::from_fn(|i| lanes[i] + lanes[i + 8]);
-    let four: [f32; 4] = std::array::from_fn(|i| eight[i] + eight[i + 4]);
-    (four[0] + four[2]) + (four[1] + four[3])
+    unsafe {
+        v.store(lanes.as_mut_ptr());
+        let part = lanes.as_mut_ptr();
+        let even = V::Four::load(part).add(V::Four::load(part.add(8)));
+        let odd = V::Four::load(part.add(4)).add(V::Four::load(part.add(12)));
+        even.add(odd).store(part);
+    }
+    (lanes[0] + lanes[2]) + (lanes[1] + lanes[3])
 }

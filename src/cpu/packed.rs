@@ -32,7 +32,7 @@ enum Weights {
 pub(crate) struct Inputs(Option<Quantized>);
 
 impl Packed {
-    /// Packs `weights`, in which row `gate·units + unit` belongs to that gate and unit.
+    /// Packs `weights` in a format other than [`Precision::Auto`]. Row `gate·units + unit` belongs to that gate and unit.
     pub fn new(weights: &[f32], gates: usize, units: usize, precision: Precision) -> Result<Self> {
         let depth = weights.len() / (gates * units);
         let blocks = units.div_ceil(LANES);
@@ -44,7 +44,7 @@ impl Packed {
             }
         }
         let weights = match precision {
-            Precision::F32 => Weights::F32(words),
+            Precision::F32 | Precision::Auto => Weights::F32(words),
             Precision::F16 => {
                 let halves: Vec<half::f16> = words.iter().map(|&v| half::f16::from_f32(v)).collect();
                 if let Some(i) = (0..words.len()).find(|&i| words[i].is_finite() && !halves[i].is_finite()) {
@@ -231,10 +231,11 @@ unsafe fn rows<V: Lanes, S: Storage>(p: Product, gates: usize) {
     // SAFETY: guaranteed by the caller.
     unsafe {
         match gates {
-            // If few sums fit in registers, one gate at a time is just as fast and needs only one function. The
-            // exception is the most common case, f32 with three gates.
+            // If few sums fit in registers, one gate at a time needs only one function. f32 takes two or three at a
+            // time: with one vector per gate, the loads of the inputs and the loop would take as long as the sums.
             _ if const { V::SUMS < 6 && !S::IS_F32 } => blocks::<V, S, 1>(p, gates),
             3 => blocks::<V, S, 3>(p, gates),
+            _ if const { V::SUMS < 6 } && gates % 2 == 0 => blocks::<V, S, 2>(p, gates),
             _ if const { V::SUMS < 6 } => blocks::<V, S, 1>(p, gates),
             1 => blocks::<V, S, 1>(p, gates),
             2 => blocks::<V, S, 2>(p, gates),

@@ -227,7 +227,11 @@ impl TensorFile {
     /// # Ok::<(), wgru::Error>(())
     /// ```
     pub fn insert(&mut self, name: &str, dims: &[usize], values: Vec<f32>) {
-        self.unreadable.remove(name);
+        if self.unreadable.contains_key(name) {
+            // `BTreeMap::remove` would add 2 KB to browser builds.
+            let rest = std::mem::take(&mut self.unreadable).into_iter().filter(|(other, _)| other != name);
+            self.unreadable = rest.collect();
+        }
         match self.position(name) {
             Some(at) => (self.tensors[at].1, self.tensors[at].2) = (dims.to_vec(), values),
             None => self.add(name, dims, values),

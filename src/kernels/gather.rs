@@ -33,6 +33,13 @@ impl Kernel<2, 1> for Gather {
 
     fn run(&self, [table, index]: [&[f32]; 2], [out]: [&mut [f32]; 1]) {
         let width = self.width as usize;
+        if width == 1 {
+            // Without slices of one element, this is several times as fast.
+            for (out, &row) in out.iter_mut().zip(&words(index)[..self.rows as usize]) {
+                *out = if row < self.table_rows { table[row as usize] } else { f32::NAN };
+            }
+            return;
+        }
         for (i, &row) in words(index)[..self.rows as usize].iter().enumerate() {
             let out = &mut out[i * width..][..width];
             if row < self.table_rows {

@@ -34,7 +34,8 @@ pub struct StreamOptions {
     /// Number of sequences stepped together.
     pub batch: usize,
     /// Storage format of the weights. On x86-64, f32 is the fastest up to 40 units; int8 is faster from 64 on, and bf16
-    /// and f16 are faster from 128 on. In browsers, f16 is slower than f32.
+    /// and f16 are faster from 128 on. In browsers, f16 is slower than f32. [`Precision::Auto`] takes the faster of f32
+    /// and bf16.
     pub weights: Precision,
     /// Number of threads that share the units of a step, including the calling one. The others spin while steps follow
     /// in quick succession, and sleep otherwise. From about 200 units on, two threads are faster than one. Results do

@@ -54,10 +54,11 @@ impl Head {
             Some(bias) => values(op, bias)?,
             None => vec![0.0; units],
         };
-        if options.weights == Precision::F32 && SmallHead::suits(units) && SmallStack::suits(weight.dims()[1]) {
+        let weights = options.weights.in_stream(weight.dims()[1]);
+        if weights == Precision::F32 && SmallHead::suits(units) && SmallStack::suits(weight.dims()[1]) {
             return Ok(Self::Small(SmallHead::new(Isa::detect(), &w, bias)));
         }
-        Ok(Self::Packed { w: Packed::new(&w, 1, units, options.weights)?, bias })
+        Ok(Self::Packed { w: Packed::new(&w, 1, units, weights)?, bias })
     }
 
     /// Number of outputs.
@@ -243,7 +244,8 @@ impl Model {
     /// Whether the layers are small ones. Threads would not help them, and results do not depend on their number.
     pub fn is_small(c: &RecurrentConfig, options: StreamOptions) -> bool {
         let is_plain = c.activations.is_empty();
-        SmallStack::suits(c.hidden) && is_plain && options.batch == 1 && options.weights == Precision::F32
+        let weights = options.weights.in_stream(c.hidden);
+        SmallStack::suits(c.hidden) && is_plain && options.batch == 1 && weights == Precision::F32
     }
 
     pub fn new(layer: &Recurrent, cell: Cell, options: StreamOptions) -> Result<Self> {
@@ -255,7 +257,8 @@ impl Model {
             Kind::Small(SmallStack::new(isa, cell, c.hidden, &matrices, options.fast_activations))
         } else {
             let activations = (!c.activations.is_empty()).then(|| c.five_activations());
-            let blocks = |w| read(w).and_then(|w| StepWeights::new(cell, activations, w.borrow(), options.weights));
+            let precision = options.weights.in_stream(c.hidden);
+            let blocks = |w| read(w).and_then(|w| StepWeights::new(cell, activations, w.borrow(), precision));
             Kind::Blocks(weights.map(blocks).collect::<Result<_>>()?)
         };
         let mut first = Vec::with_capacity(cell.states() * c.layers * c.hidden);

@@ -20,7 +20,7 @@ const BATCH: usize = 5;
 fn rounded(row: &[f32], weights: Precision) -> Vec<f32> {
     let top = row.iter().fold(0.0f32, |top, v| top.max(v.abs()));
     let round = |&v: &f32| match weights {
-        Precision::F32 => v,
+        Precision::F32 | Precision::Auto => v,
         Precision::F16 => f16::from_f32(v).to_f32(),
         Precision::Bf16 => bf16::from_f32(v).to_f32(),
         Precision::Int8 => (v / top * 127.0).round_ties_even() * (top / 127.0),
@@ -150,6 +150,8 @@ fn low_precision_layers_refuse_training_the_cpu_and_options() {
     ] {
         refused(build(&device, &config).with_weights(Precision::F16), ["these options", "F16"]);
     }
+    let automatic = build(&device, &RecurrentConfig::default()).with_weights(Precision::Auto).expect("any layer");
+    assert_eq!(automatic.weights(), Precision::F32);
     let gru = build(&device, &RecurrentConfig::default()).with_weights(Precision::Bf16).expect("on a GPU");
     let x = Tensor::zeros(&device, &[3, 2, 1]).expect("x");
     let run = |x: &Tensor, mode: &mut Mode| gru.run(x, RunOptions::default(), mode);

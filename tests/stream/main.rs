@@ -95,6 +95,23 @@ fn compare(layer: &Recurrent, batch: usize, weights: Precision, tolerance: f64) 
     worst.max(relative_error(&got, &want_head))
 }
 
+/// The same bits as with the format that it stands for.
+#[test]
+fn automatic_weights_are_f32_for_small_layers_and_bf16_for_large_ones() {
+    let limit = if cfg!(target_arch = "wasm32") { 128 } else { 64 };
+    for (hidden, expected) in [(8, Precision::F32), (limit, Precision::F32), (limit + 1, Precision::Bf16)] {
+        let layer = build(Cell::Gru, 3, hidden, 1);
+        let head = Linear::new(&Device::cpu(), hidden, 5, true, &mut Rng::new(8)).expect("head");
+        let run = |weights: Precision| {
+            let options = StreamOptions { weights, ..StreamOptions::default() };
+            let mut stream = Stream::new(&layer, options).and_then(|stream| stream.then(&head)).expect("stream");
+            fill(3, 20 * 3, 1.0).chunks(3).flat_map(|x| stream.step(x).expect("step").to_vec()).collect::<Vec<f32>>()
+        };
+        assert_eq!(run(Precision::Auto), run(expected), "{hidden} units");
+        assert_ne!(run(Precision::F32), run(Precision::Bf16), "{hidden} units: the formats differ");
+    }
+}
+
 #[test]
 fn streams_match_the_layer() {
     for (weights, tolerance) in

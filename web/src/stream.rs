@@ -48,8 +48,13 @@ fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
 impl Stream {
     /// Creates a stream from the bytes of a safetensors file. Never waits, so it can be called in an audio worklet.
     pub fn read(bytes: &[u8], options: &JsValue) -> Result<Stream> {
-        let kinds =
-            [("f32", Precision::F32), ("f16", Precision::F16), ("bf16", Precision::Bf16), ("int8", Precision::Int8)];
+        let kinds = [
+            ("f32", Precision::F32),
+            ("f16", Precision::F16),
+            ("bf16", Precision::Bf16),
+            ("int8", Precision::Int8),
+            ("auto", Precision::Auto),
+        ];
         let mut options = Options::of(options);
         let weights = options.word("weights", &kinds)?.unwrap_or_default();
         let batch = options.count("batch", 1)?.unwrap_or(1);

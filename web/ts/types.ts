@@ -257,8 +257,8 @@ export interface History {
 export interface StreamOptions {
   /** Number of sequences stepped together. Default: 1. */
   batch?: number;
-  /** Precision of the stored weights. Default: `f32`. */
-  weights?: 'f32' | 'f16' | 'bf16' | 'int8';
+  /** Precision of the stored weights; `auto` takes the faster of `f32` and `bf16`. Default: `f32`. */
+  weights?: 'f32' | 'f16' | 'bf16' | 'int8' | 'auto';
 }
 
 /** An input or output of an ONNX model. An extent is a number, a name that stands for one, or `null` if it is free. */

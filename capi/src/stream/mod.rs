@@ -33,6 +33,8 @@ pub enum WgruWeights {
     Bf16 = 2,
     /// 8 bits.
     Int8 = 3,
+    /// The faster of F32 and BF16 for the size of each layer.
+    Auto = 4,
 }
 
 /// Options of a stream. Start from zeros (`WgruStreamOptions options = {0};`), which are the defaults, and set what is
@@ -42,7 +44,7 @@ pub enum WgruWeights {
 pub struct WgruStreamOptions {
     /// Number of sequences that are stepped together: 1 to 65536; 0 stands for 1. Must be 1 for an ONNX model.
     pub batch: usize,
-    /// A `WgruWeights`. Must be `WGRU_WEIGHTS_F32` for an ONNX model.
+    /// A `WgruWeights`. Must be `WGRU_WEIGHTS_F32` or `WGRU_WEIGHTS_AUTO` for an ONNX model.
     pub weights: u32,
     /// Number of threads that share a step, including the calling one: 1 to 16; 0 stands for 1. More than one starts
     /// threads that live as long as the stream, and a step may then wake one, which is a system call. Must be 1 for an
@@ -275,11 +277,13 @@ fn precision(weights: u32) -> Result<Precision> {
     const F16: u32 = WgruWeights::F16 as u32;
     const BF16: u32 = WgruWeights::Bf16 as u32;
     const INT8: u32 = WgruWeights::Int8 as u32;
+    const AUTO: u32 = WgruWeights::Auto as u32;
     match weights {
         F32 => Ok(Precision::F32),
         F16 => Ok(Precision::F16),
         BF16 => Ok(Precision::Bf16),
         INT8 => Ok(Precision::Int8),
+        AUTO => Ok(Precision::Auto),
         other => Err(Failure::value(format!("options: weights: expected a WgruWeights, got {other}"))),
     }
 }

@@ -45,8 +45,8 @@ impl Runner {
             let why = "options: batch: expected 1; an ONNX model takes the extents of options.inputs";
             return Err(Failure::value(why));
         }
-        if options.weights != Precision::F32 {
-            return Err(Failure::value("options: weights: expected WGRU_WEIGHTS_F32 for an ONNX model"));
+        if !matches!(options.weights, Precision::F32 | Precision::Auto) {
+            return Err(Failure::value("options: weights: expected WGRU_WEIGHTS_F32 or WGRU_WEIGHTS_AUTO for an ONNX model"));
         }
         if options.threads != 1 {
             return Err(Failure::value("options: threads: expected 1; an ONNX model uses the threads of its model"));

@@ -143,14 +143,14 @@ impl Recurrent {
     /// ```
     ///
     /// # Errors
-    /// For precisions other than [`Precision::F32`], [`Error::Value`] on the CPU, where
+    /// For precisions other than [`Precision::F32`] and [`Precision::Auto`], [`Error::Value`] on the CPU, where
     /// [streams](crate::StreamOptions::weights) take other precisions; and for layers that only [`Plan::Steps`] can
     /// run: with other activations, a clip, a projection, peepholes, zoneout or recurrent dropout.
     pub fn with_weights(self, weights: Precision) -> Result<Self> {
         let c = &self.config;
         let refuse = |expected: &str| Err(Error::value(c.op(), "weights", expected, format!("{weights:?}")));
         match weights {
-            Precision::F32 => {}
+            Precision::F32 | Precision::Auto => {}
             _ if !self.device.is_gpu() => {
                 return refuse("F32 on the CPU, whose streams take other formats: `StreamOptions::weights`");
             }

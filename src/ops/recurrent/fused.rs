@@ -81,7 +81,7 @@ impl Format {
 
     pub fn of(precision: Precision) -> Self {
         match precision {
-            Precision::F32 => Self::F32,
+            Precision::F32 | Precision::Auto => Self::F32,
             Precision::F16 => Self { precision, pack: pack_low::<f16>, forward: forward_by::<f16> },
             Precision::Bf16 => Self { precision, pack: pack_low::<bf16>, forward: forward_by::<bf16> },
             Precision::Int8 => Self { precision, pack: pack_low::<i8>, forward: forward_by::<i8> },

@@ -28,11 +28,28 @@ fn picked(x: &Value, width: usize, at: Vec<usize>, dims: &[usize]) -> Result<Val
             return Err(Error::value("onnx", "indices", "at least one index into floats", "none"));
         }
         Value::Tensor(y) | Value::Whole(y) => {
-            let index: Vec<u32> = at.into_iter().map(|row| row as u32).collect();
-            let index = Tensor::from_indices(y.device(), &index, &[index.len()])?;
-            x.like(y.reshape(&[y.len() / width, width])?.gather(&index)?.reshape(dims)?)
+            let at: Vec<u32> = at.into_iter().map(|row| row as u32).collect();
+            x.like(taken(y, width, &at)?.reshape(dims)?)
         }
     })
+}
+
+/// Returns rows `at` of a tensor, seen as rows of `width` elements. Rows that stay together are taken as one row.
+fn taken(x: &Tensor, width: usize, at: &[u32]) -> Result<Tensor> {
+    let rows = x.len() / width;
+    // A divisor of the numbers of rows, and of both places where rows begin that do not follow the row before.
+    let together = at.iter().enumerate().fold(divisor(rows, at.len()), |all, (i, &row)| {
+        let follows = i > 0 && at[i - 1].checked_add(1) == Some(row);
+        if all == 1 || follows { all } else { divisor(divisor(all, i), row as usize) }
+    });
+    let index: Vec<u32> = at.iter().step_by(together).map(|&row| row / together as u32).collect();
+    let index = Tensor::from_indices(x.device(), &index, &[index.len()])?;
+    x.reshape(&[rows / together, width * together])?.gather(&index)
+}
+
+/// The greatest common divisor.
+fn divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { divisor(b, a % b) }
 }
 
 /// Returns the row that an index vector of `[.., k]` points to, for each of them, and the extents after the first `k`.
@@ -198,8 +215,7 @@ fn scattered(args: &Args, width: usize, at: Vec<usize>, how: Reduction) -> Resul
     at.iter().enumerate().for_each(|(i, &row)| from[row] = (rows + i) as u32);
     let both = [floats.reshape(&[rows, width])?, updates.reshape(&[at.len(), width])?];
     let both = Tensor::concat(&[&both[0], &both[1]], 0)?;
-    let from = Tensor::from_indices(args.device, &from, &[rows])?;
-    Ok(x.like(both.gather(&from)?.reshape(x.dims())?))
+    Ok(x.like(taken(&both, width, &from)?.reshape(x.dims())?))
 }
 
 fn scatter_cost(args: &Args) -> Result<Cost> {
@@ -222,4 +238,29 @@ fn scatter_elements(b: &mut Builder) -> Result<Op> {
         let axis = axis_of(axis, x.dims().len())?;
         Ok(vec![scattered(args, 1, places(x.dims(), args.value(1)?, axis)?, how)?])
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Device;
+
+    #[test]
+    fn rows_that_stay_together_are_taken_in_order() {
+        let table: Vec<f32> = (0..24).map(|v| v as f32).collect();
+        let x = Tensor::from_slice(&Device::cpu(), &table, &[24]).expect("table");
+        for (width, at) in [
+            (1, vec![4, 5, 6, 7, 16, 17, 18, 19]),
+            (1, vec![5, 6, 7, 8]),
+            (2, vec![6, 7, 8, 2, 3, 4]),
+            (1, vec![0]),
+            (3, vec![7, 7, 0]),
+            (24, vec![0]),
+            (1, (12..24).chain(0..12).collect()),
+        ] {
+            let want: Vec<f32> = at.iter().flat_map(|&row| table[row as usize * width..][..width].to_vec()).collect();
+            let got = taken(&x, width, &at).and_then(|y| y.read_blocking()).expect("taken");
+            assert_eq!(got, want, "{width}, {at:?}");
+        }
+    }
 }
