@@ -229,8 +229,8 @@ impl TensorFile {
     pub fn insert(&mut self, name: &str, dims: &[usize], values: Vec<f32>) {
         if self.unreadable.contains_key(name) {
             // `BTreeMap::remove` would add 2 KB to browser builds.
-            let rest = std::mem::take(&mut self.unreadable).into_iter().filter(|(other, _)| other != name);
-            self.unreadable = rest.collect();
+            let all = std::mem::take(&mut self.unreadable);
+            self.unreadable.extend(all.into_iter().filter(|(other, _)| other != name));
         }
         match self.position(name) {
             Some(at) => (self.tensors[at].1, self.tensors[at].2) = (dims.to_vec(), values),

@@ -13,6 +13,7 @@ pub use forward::forward;
 
 use super::simd::{LANES, Lanes, unrolled};
 use super::thread_pool::ThreadPool;
+use crate::kernel::IS_LEAN;
 use crate::kernels::Fused;
 use crate::kernels::fused::BLOCK;
 
@@ -110,10 +111,11 @@ unsafe fn accumulate<V: Lanes, const G: usize, const M: usize>(
 ) {
     // SAFETY: the caller upholds the same contract.
     unsafe {
-        if G == 1 {
+        if const { G == 1 || V::SUMS < 6 } {
             let mut row = [0.0; M];
             unrolled!(m < M, { row[m] = *v[m].add(k) });
-            return V::add_products(&mut sum[0], weights, row);
+            unrolled!(g < G, { V::add_products(&mut sum[g], weights.add(g * BLOCK), row) });
+            return;
         }
         let mut w = [V::splat(0.0); G];
         unrolled!(g < G, { w[g] = V::load(weights.add(g * BLOCK)) });
@@ -145,6 +147,17 @@ unsafe fn product<V: Lanes, const G: usize, const M: usize>(weights: Weights, v:
         // SAFETY: the caller upholds the same contract.
         unsafe {
             let mut all = [[V::splat(0.0); M]; G];
+            // One row takes two or three gates at a time: it then reads large matrices in fewer passes.
+            if const { M == 1 && G == 3 && !IS_LEAN } {
+                return gate_sums(weights, v);
+            }
+            if const { M == 1 && G % 2 == 0 && !IS_LEAN } {
+                for gate in (0..G).step_by(2) {
+                    let weights = Weights { at: weights.at.add(gate * BLOCK), ..weights };
+                    [all[gate], all[gate + 1]] = gate_sums(weights, v);
+                }
+                return all;
+            }
             for (gate, all) in all.iter_mut().enumerate() {
                 let weights = Weights { at: weights.at.add(gate * BLOCK), ..weights };
                 [*all] = gate_sums(weights, v);
@@ -164,11 +177,11 @@ unsafe fn product<V: Lanes, const G: usize, const M: usize>(weights: Weights, v:
     }
 }
 
-/// The sums of one gate. Not inlined, because every copy adds to the size of browser builds.
+/// The sums of one gate, or of one row. Not inlined, because every copy adds to the size of browser builds.
 #[inline(never)]
-unsafe fn gate_sums<V: Lanes, const M: usize>(weights: Weights, v: [*const f32; M]) -> [[V; M]; 1] {
+unsafe fn gate_sums<V: Lanes, const G: usize, const M: usize>(weights: Weights, v: [*const f32; M]) -> [[V; M]; G] {
     // SAFETY: the caller upholds the same contract.
-    unsafe { if const { M == 1 } { sums::<V, 1, M, 2>(weights, v) } else { sums::<V, 1, M, 1>(weights, v) } }
+    unsafe { if const { M * G == 1 } { sums::<V, G, M, 2>(weights, v) } else { sums::<V, G, M, 1>(weights, v) } }
 }
 
 #[inline(always)]
