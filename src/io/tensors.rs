@@ -30,9 +30,9 @@ impl<'a> Names<'a> {
         self.0.binary_search_by(|own| (*own).cmp(name)).is_ok()
     }
 
-    /// Returns a name that appears twice.
-    fn twice(&self) -> Option<&'a str> {
-        self.0.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+    /// Whether a name appears more than once.
+    fn repeat(&self, name: &str) -> bool {
+        self.0.get(self.0.partition_point(|own| *own < name) + 1).is_some_and(|next| *next == name)
     }
 }
 
@@ -79,7 +79,7 @@ impl TensorFile {
             return Err(self.unread(name));
         }
         let names = Names::new(self.names());
-        if let Some(name) = names.twice() {
+        if let Some(name) = self.names().find(|name| names.repeat(name)) {
             return Err(Error::format(format!("tensor {name:?}"), "appears twice"));
         }
         if names.contains(METADATA) {
