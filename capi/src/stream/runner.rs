@@ -46,7 +46,9 @@ impl Runner {
             return Err(Failure::value(why));
         }
         if !matches!(options.weights, Precision::F32 | Precision::Auto) {
-            return Err(Failure::value("options: weights: expected WGRU_WEIGHTS_F32 or WGRU_WEIGHTS_AUTO for an ONNX model"));
+            return Err(Failure::value(
+                "options: weights: expected WGRU_WEIGHTS_F32 or WGRU_WEIGHTS_AUTO for an ONNX model",
+            ));
         }
         if options.threads != 1 {
             return Err(Failure::value("options: threads: expected 1; an ONNX model uses the threads of its model"));
