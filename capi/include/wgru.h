@@ -47,7 +47,7 @@
 /**
  * Minor version of the header. Before version 1, another minor version is another interface.
  */
-#define WGRU_VERSION_MINOR 1
+#define WGRU_VERSION_MINOR 2
 
 /**
  * Patch version of the header.
@@ -57,7 +57,7 @@
 /**
  * Version of the header as one number: `major · 10000 + minor · 100 + patch`.
  */
-#define WGRU_VERSION_NUMBER 100
+#define WGRU_VERSION_NUMBER 200
 
 /**
  * Result of a call. The numbers do not change between versions; new ones may be added.
@@ -787,7 +787,7 @@ enum WgruStatus wgru_stream_restore(struct WgruStream *stream,
                                     struct WgruError *error);
 
 /**
- * Returns the version of the library that runs, such as `0.1.0`. The text is static: do not free it. Any thread.
+ * Returns the version of the library that runs, such as `0.2.0`. The text is static: do not free it. Any thread.
  */
 const char *wgru_version(void);
 

@@ -6,11 +6,11 @@ use std::ffi::{CStr, c_char};
 /// Major version of the header.
 pub const WGRU_VERSION_MAJOR: u32 = 0;
 /// Minor version of the header. Before version 1, another minor version is another interface.
-pub const WGRU_VERSION_MINOR: u32 = 1;
+pub const WGRU_VERSION_MINOR: u32 = 2;
 /// Patch version of the header.
 pub const WGRU_VERSION_PATCH: u32 = 0;
 /// Version of the header as one number: `major · 10000 + minor · 100 + patch`.
-pub const WGRU_VERSION_NUMBER: u32 = 100;
+pub const WGRU_VERSION_NUMBER: u32 = 200;
 
 const _: () = assert!(
     WGRU_VERSION_NUMBER == WGRU_VERSION_MAJOR * 10_000 + WGRU_VERSION_MINOR * 100 + WGRU_VERSION_PATCH,
@@ -22,7 +22,7 @@ const TEXT: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERS
     Err(_) => panic!("a version without zeros"),
 };
 
-/// Returns the version of the library that runs, such as `0.1.0`. The text is static: do not free it. Any thread.
+/// Returns the version of the library that runs, such as `0.2.0`. The text is static: do not free it. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn wgru_version() -> *const c_char {
     TEXT.as_ptr()

@@ -34,13 +34,17 @@ impl NaiveBayes {
         Self { unit, priors: texts.iter().map(|n| (n / all).ln()).collect(), counts, totals }
     }
 
+    /// Returns `log P(w | c)` by class; `None` for a word that training did not have.
+    pub fn logarithms(&self, word: &str) -> Option<Vec<f64>> {
+        let (counts, vocabulary) = (self.counts.get(word)?, self.counts.len() as f64);
+        Some(counts.iter().zip(&self.totals).map(|(n, total)| ((n + 1.0) / (total + vocabulary)).ln()).collect())
+    }
+
     /// Returns the most probable class; ties go to the first. Words that training did not have are ignored.
     pub fn classify(&self, words: &[String]) -> usize {
-        let (mut scores, vocabulary) = (self.priors.clone(), self.counts.len() as f64);
-        for counts in features(words, self.unit).iter().filter_map(|word| self.counts.get(word)) {
-            for ((score, count), total) in scores.iter_mut().zip(counts).zip(&self.totals) {
-                *score += ((count + 1.0) / (total + vocabulary)).ln();
-            }
+        let mut scores = self.priors.clone();
+        for logarithms in features(words, self.unit).iter().filter_map(|word| self.logarithms(word)) {
+            scores.iter_mut().zip(logarithms).for_each(|(score, logarithm)| *score += logarithm);
         }
         (0..scores.len()).fold(0, |best, class| if scores[class] > scores[best] { class } else { best })
     }
@@ -82,6 +86,9 @@ mod tests {
         // Two of these words less: 3/4 · 3/7 · 1/14² ≈ 0.0016 and 1/4 · (2/9)³ ≈ 0.0027.
         assert_eq!(bayes.classify(&Unit::Word.split("chinese tokyo japan unseen")), 1);
         assert_eq!(majority(&texts, 2), 0);
+        let [c, other] = bayes.logarithms("chinese").unwrap()[..] else { panic!("there are two classes") };
+        assert!((c - (3f64 / 7.0).ln()).abs() < 1e-12 && (other - (2f64 / 9.0).ln()).abs() < 1e-12);
+        assert!(bayes.logarithms("unseen").is_none());
     }
 
     #[test]

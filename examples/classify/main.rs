@@ -134,6 +134,12 @@ fn split(args: &Args) -> Split {
     }
 }
 
+/// Returns the share of naive Bayes with which training begins. It reads letters by three, so it has no scores of single
+/// ones.
+fn bayes_share(args: &Args, unit: Unit) -> f32 {
+    if unit == Unit::Word { args.bayes.unwrap_or(0.5) } else { 0.0 }
+}
+
 /// Returns the number of epochs. Words soon learn the training texts by heart; letters, of which there are few, do not.
 fn epochs(args: &Args, unit: Unit) -> usize {
     let epochs = args.epochs.unwrap_or(if unit == Unit::Word { 4 } else { 30 });
@@ -172,6 +178,7 @@ fn options(args: &Args, data: &Data) -> Vec<(&'static str, String)> {
         ("--hidden", args.hidden.to_string()),
         ("--dropout", dropout.to_string()),
         ("--token-dropout", tokens.to_string()),
+        ("--bayes", bayes_share(args, data.unit).to_string()),
         ("--decay", args.decay.to_string()),
         ("--validation", args.validation.unwrap_or(0).to_string()),
         ("--seed", args.seed.to_string()),
@@ -190,6 +197,8 @@ fn learn(
     let (checkpoint, continued) = Checkpoint::open(args.checkpoint.as_deref(), CHECKPOINT, options(args, data))?;
     let sizes = Sizes { embedding: args.embedding, hidden: args.hidden };
     let classifier = Classifier::new(device, Spec::of(data, args.longest, sizes), &mut rng)?;
+    let bayes = NaiveBayes::fit(data.train.iter(), data.labels.len(), data.unit);
+    classifier.begin_with(&bayes, bayes_share(args, data.unit))?;
     let epochs = epochs(args, data.unit);
     let updates = epochs.saturating_mul(data.train.len().div_ceil(args.batch)) as u64;
     let adam = AdamWConfig { weight_decay: args.decay, ..AdamWConfig::default() };

@@ -1,4 +1,5 @@
-//! The network: vectors of tokens, a bidirectional GRU, attention over its states, and scores of the classes.
+//! The network: vectors of tokens, a bidirectional GRU, attention over its states, and scores of the classes, to which
+//! the tokens add scores of their own.
 
 use wgru::io::TensorFile;
 use wgru::nn::{
@@ -8,6 +9,7 @@ use wgru::nn::{
 use wgru::train::loss;
 use wgru::{Device, Result, Rng, Tensor};
 
+use crate::bayes::NaiveBayes;
 use crate::common::files::{load, metadata, refuse, size, texts};
 use crate::common::words::{Unit, Vocabulary};
 use crate::data::{Data, Example, SPECIAL, UNKNOWN};
@@ -46,8 +48,11 @@ pub struct Spec {
 /// A classifier, trained or loaded:
 ///
 /// ```text
-/// h_t = GRU of both directions      a = softmax over the text of v·tanh(W·h_t + b)      logits = U·Σ_t a_t·h_t + c
+/// h_t = GRU of both directions      a = softmax over the text of v·tanh(W·h_t + b)      logits = U·Σ_t a_t·h_t + c + Σ_t s(w_t)
 /// ```
+///
+/// The scores `s` of unknown tokens are 0, those of the others may begin as naive Bayes:
+/// [`begin_with`](Self::begin_with).
 ///
 /// Source of the pooling: Yang et al., *Hierarchical attention networks for document classification* (2016).
 pub struct Classifier {
@@ -57,6 +62,8 @@ pub struct Classifier {
     gru: Gru,
     attention: Attention,
     head: Linear,
+    /// Scores of the tokens themselves, by class.
+    scores: Embedding,
 }
 
 /// Classification of a text.
@@ -87,7 +94,7 @@ impl Spec {
 
     fn write(&self, file: &mut TensorFile) {
         for (key, value) in [
-            (MARK, "1".to_string()),
+            (MARK, "2".to_string()),
             ("classify.labels", serde_json::json!(self.labels).to_string()),
             ("classify.vocabulary", serde_json::json!(self.vocabulary.names()).to_string()),
             ("classify.tokens", if self.unit == Unit::Word { "words" } else { "letters" }.into()),
@@ -100,7 +107,7 @@ impl Spec {
     }
 
     fn read(file: &TensorFile) -> Result<Self> {
-        if metadata(file, MARK)? != "1" {
+        if metadata(file, MARK)? != "2" {
             return Err(refuse(MARK, "written by another version of this example"));
         }
         let (labels, names) = (texts(file, "classify.labels")?, texts(file, "classify.vocabulary")?);
@@ -135,14 +142,35 @@ impl Classifier {
         // The query is the constant 1, so its product is the bias b.
         let score = Score::Additive { units: hidden };
         let attention = AttentionConfig { query: 1, key: 2 * hidden, score, ..AttentionConfig::default() };
+        let scores = Tensor::zeros(device, &[spec.vocabulary.len(), spec.labels.len()])?;
         Ok(Self {
             embedding,
             gru: gru.build(device, rng)?,
             attention: attention.build(device, rng)?,
             head: Linear::new(device, 2 * hidden, spec.labels.len(), true, rng)?,
+            scores: Embedding::from_weight(scores)?.with_padding_idx(UNKNOWN)?,
             device: device.clone(),
             spec,
         })
+    }
+
+    /// Lets the scores of the tokens begin with those of naive Bayes: the logarithm of the probability of the token in each
+    /// class, less the mean over the classes, times `share`.
+    ///
+    /// # Errors
+    /// Errors from the device.
+    pub fn begin_with(&self, bayes: &NaiveBayes, share: f32) -> Result<()> {
+        let classes = self.spec.labels.len();
+        let row = |name: &String| match bayes.logarithms(name) {
+            Some(logarithms) if share > 0.0 => {
+                let mean = logarithms.iter().sum::<f64>() / classes as f64;
+                logarithms.iter().map(|logarithm| share * (logarithm - mean) as f32).collect()
+            }
+            _ => vec![0.0; classes],
+        };
+        let (unknown, known) = self.spec.vocabulary.names().split_at(SPECIAL.len());
+        let zeros = unknown.iter().map(|_| vec![0.0; classes]);
+        self.scores.weight().assign(&zeros.chain(known.iter().map(row)).flatten().collect::<Vec<_>>())
     }
 
     /// Returns all parameters with their names.
@@ -152,6 +180,7 @@ impl Classifier {
             ("gru", &self.gru),
             ("attention", &self.attention),
             ("head", &self.head),
+            ("scores", &self.scores),
         ])
     }
 
@@ -170,6 +199,8 @@ impl Classifier {
             }
         }
         let tokens = Tensor::from_indices(&self.device, &tokens, &[steps, batch])?;
+        // Padding is unknown, whose score is 0.
+        let scores = self.scores.forward_with(&tokens, mode)?.sum_axis(0)?;
         let x = self.embedding.forward_with(&tokens, mode)?;
         let x = mode.dropout(&x, noise.dropout)?;
         let states = self.gru.run(&x, RunOptions { lengths: Some(&lengths), ..Default::default() }, mode)?.output;
@@ -177,7 +208,8 @@ impl Classifier {
         let query = Tensor::full(&self.device, 1.0, &[1, batch, 1])?;
         let read = self.attention.run(&query, &states, &states, KeyMask::Lengths(&lengths), mode)?;
         let context = read.context.reshape(&[batch, 2 * self.spec.sizes.hidden])?;
-        Ok((self.head.forward_with(&context, mode)?, read.weights))
+        let logits = self.head.forward_with(&context, mode)?.add(&scores.reshape(&[batch, self.spec.labels.len()])?)?;
+        Ok((logits, read.weights))
     }
 
     /// Returns the mean cross-entropy of some examples.
@@ -243,6 +275,11 @@ impl Classifier {
         file.expect("gru.weight_hh_l0", &[hidden.saturating_mul(3), hidden])?;
         let classifier = Self::new(device, spec, &mut Rng::new(0))?;
         load(&classifier.parameters(), file)?;
+        // Padding has this row too, so the verdict of a text would depend on the others.
+        if classifier.scores.weight().read_blocking()?[..classifier.spec.labels.len()].iter().any(|&score| score != 0.0)
+        {
+            return Err(refuse("scores.weight", "the scores of the unknown token are not 0"));
+        }
         Ok(classifier)
     }
 }
@@ -285,6 +322,29 @@ mod tests {
     }
 
     #[test]
+    fn scores_begin_as_a_share_of_naive_bayes() {
+        let classifier = classifier();
+        let example = |text: &str, class| Example { class, words: Unit::Word.split(text), tokens: Vec::new() };
+        let train = [example("a a b", 0), example("b", 1), example("rare", 1)];
+        let bayes = NaiveBayes::fit(train.iter(), 2, Unit::Word);
+        let texts = [&[1, 0, 2, 1, 3][..], &[2, 0]];
+        let logits = || {
+            let noise = Noise { dropout: 0.0, tokens: 0.0 };
+            classifier.read(&texts, noise, &mut Mode::Eval).unwrap().0.read_blocking().unwrap()
+        };
+        let before = logits();
+        classifier.begin_with(&bayes, 0.5).unwrap();
+        // P(a) = (2 + 1) / (3 + 3) and (0 + 1) / (2 + 3), P(b) = 2 / 6 and 2 / 5; c is in no text.
+        let (a, b) = ((3f32 / 6.0 / (1.0 / 5.0)).ln(), (2f32 / 6.0 / (2.0 / 5.0)).ln());
+        let gains: Vec<f32> = logits().iter().zip(&before).map(|(after, before)| after - before).collect();
+        for (gain, expected) in gains.iter().zip([2.0 * a + b, -2.0 * a - b, b, -b].map(|ratio| ratio / 4.0)) {
+            assert!((gain - expected).abs() < 1e-5, "{gains:?}");
+        }
+        classifier.begin_with(&bayes, 0.0).unwrap();
+        assert_eq!(logits(), before);
+    }
+
+    #[test]
     fn saved_classifier_gives_the_same_verdicts() {
         let classifier = classifier();
         let bytes = classifier.to_file().unwrap().to_bytes().unwrap();
@@ -297,7 +357,7 @@ mod tests {
     #[test]
     fn mismatched_files_are_refused() {
         for (key, value) in [
-            ("classify.version", "2"),
+            ("classify.version", "1"),
             ("classify.hidden", "4000000000"),
             ("classify.embedding", "0"),
             ("classify.labels", "[\"one\"]"),
@@ -311,11 +371,17 @@ mod tests {
             let refused = Classifier::from_file(&Device::cpu(), &file);
             assert!(matches!(refused, Err(wgru::Error::Format { .. })), "{key} {value}");
         }
-        let mut file = TensorFile::default();
-        for (name, tensor) in classifier().parameters() {
-            file.insert(&name, tensor.dims(), vec![f32::NAN; tensor.len()]);
+        let metadata = classifier().to_file().unwrap().metadata;
+        // The unknown token, which also is the padding, has no score.
+        for (damaged, value) in [("embedding.weight", f32::NAN), ("scores.weight", f32::NAN), ("scores.weight", 1.0)] {
+            let mut file = TensorFile::default();
+            for (name, tensor) in classifier().parameters() {
+                let value = if name == damaged { value } else { 0.0 };
+                file.insert(&name, tensor.dims(), vec![value; tensor.len()]);
+            }
+            file.metadata = metadata.clone();
+            let refused = Classifier::from_file(&Device::cpu(), &file);
+            assert!(matches!(refused, Err(wgru::Error::Format { .. })), "{damaged} {value}");
         }
-        file.metadata = classifier().to_file().unwrap().metadata;
-        assert!(matches!(Classifier::from_file(&Device::cpu(), &file), Err(wgru::Error::Format { .. })));
     }
 }
