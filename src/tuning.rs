@@ -293,10 +293,10 @@ pub(crate) struct Tuned {
 
 impl Tuned {
     pub fn answer(&mut self, question: Question) -> Option<Answer> {
-        if let Some(asked) = &mut self.asked {
-            if !asked.contains(&question) {
-                asked.push(question);
-            }
+        if let Some(asked) = &mut self.asked
+            && !asked.contains(&question)
+        {
+            asked.push(question);
         }
         self.choices.get(&question).copied()
     }

@@ -235,7 +235,7 @@ unsafe fn rows<V: Lanes, S: Storage>(p: Product, gates: usize) {
             // time: with one vector per gate, the loads of the inputs and the loop would take as long as the sums.
             _ if const { V::SUMS < 6 && !S::IS_F32 } => blocks::<V, S, 1>(p, gates),
             3 => blocks::<V, S, 3>(p, gates),
-            _ if const { V::SUMS < 6 } && gates % 2 == 0 => blocks::<V, S, 2>(p, gates),
+            _ if const { V::SUMS < 6 } && gates.is_multiple_of(2) => blocks::<V, S, 2>(p, gates),
             _ if const { V::SUMS < 6 } => blocks::<V, S, 1>(p, gates),
             1 => blocks::<V, S, 1>(p, gates),
             2 => blocks::<V, S, 2>(p, gates),

@@ -151,7 +151,7 @@ unsafe fn product<V: Lanes, const G: usize, const M: usize>(weights: Weights, v:
             if const { M == 1 && G == 3 && !IS_LEAN } {
                 return gate_sums(weights, v);
             }
-            if const { M == 1 && G % 2 == 0 && !IS_LEAN } {
+            if const { M == 1 && G.is_multiple_of(2) && !IS_LEAN } {
                 for gate in (0..G).step_by(2) {
                     let weights = Weights { at: weights.at.add(gate * BLOCK), ..weights };
                     [all[gate], all[gate + 1]] = gate_sums(weights, v);
