@@ -1,7 +1,7 @@
 """Trains the models of two examples in PyTorch: the same layers, data, noise, optimizer and schedule.
 
     python3 scripts/beside-pytorch.py generate input.txt          beside: example generate -- --text input.txt
-    python3 scripts/beside-pytorch.py classify polarity.tsv       beside: example classify -- --data polarity.tsv --bayes 0
+    python3 scripts/beside-pytorch.py classify polarity.tsv       beside: example classify without its scores of words
 
 Prints the quality on the texts held out, and the time of an update. --updates N ends after N updates, to compare times
 or losses without waiting for the rest. Needs torch and numpy. Random numbers and the split of classify differ from the
