@@ -9,7 +9,7 @@ use wgru::io::onnx::{OnnxModel, Value, read_tensor};
 use wgru::io::{TensorFile, load_recurrent_verified};
 
 use crate::device::{Which, open};
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, tolerance};
 use crate::model::floats;
 use crate::output::{Answer, Output};
 
@@ -23,10 +23,10 @@ pub struct Args {
     #[arg(required = true)]
     tests: Vec<PathBuf>,
     /// Relative tolerance of the outputs
-    #[arg(long, default_value_t = 1e-3)]
+    #[arg(long, default_value_t = 1e-3, value_parser = tolerance)]
     rtol: f64,
     /// Absolute tolerance of the outputs, added to the relative one
-    #[arg(long, default_value_t = 1e-7)]
+    #[arg(long, default_value_t = 1e-7, value_parser = tolerance)]
     atol: f64,
     /// Device to use
     #[arg(long, default_value = "auto")]

@@ -8,7 +8,7 @@ use wgru::nn::{HostInput, Recurrent};
 use wgru::{Device, Rng};
 
 use crate::device::{Which, all, open};
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, tolerance};
 use crate::inputs::{self, Sizes};
 use crate::model::{self, floats};
 use crate::output::{Answer, Output};
@@ -30,7 +30,7 @@ pub struct Args {
     #[arg(long, value_delimiter = ',')]
     devices: Vec<Which>,
     /// Tolerance; the first error above it is reported
-    #[arg(long, default_value_t = 1e-5)]
+    #[arg(long, default_value_t = 1e-5, value_parser = tolerance)]
     tolerance: f64,
     /// Compares only this recurrent layer
     #[arg(long, value_name = "NAME")]
@@ -78,15 +78,22 @@ pub fn compare(args: &Args, out: &Output) -> Result<Answer> {
 /// Compares a recurrent layer with f64: its largest error, and the first one that is too large.
 fn in_f64(args: &Args, layer: &Recurrent) -> Result<(f64, Option<String>)> {
     let input = match &args.inputs[..] {
-        [] => HostInput::random(layer, 50, 3, &mut Rng::new(args.sizes.seed)),
+        [] => {
+            inputs::no_extents(&args.sizes)?;
+            let (steps, batch) = (args.sizes.steps.unwrap_or(50), args.sizes.batch.unwrap_or(3));
+            inputs::count(&[steps, batch, layer.config().input])?;
+            HostInput::random(layer, steps, batch, &mut Rng::new(args.sizes.seed))
+        }
         [path] => {
-            let path = path.split_once('=').map_or(path.as_str(), |(_, path)| path);
+            let (_, path) = inputs::split(path);
             let file = TensorFile::open(path)?;
-            let name = file.names().next().ok_or_else(|| Failure::arguments(format!("--input {path}: no array")))?;
+            let name = file.names().next().ok_or_else(|| Failure::file(path, "holds no array"))?;
             let (dims, x) = file.get(name)?;
-            let dims = dims
-                .try_into()
-                .map_err(|_| Failure::arguments(format!("--input {path}: has shape {dims:?}; expected three axes")))?;
+            let wrong = |_| {
+                let why = format!("--input {}: has shape {dims:?}; expected three axes", path.display());
+                Failure::arguments(why)
+            };
+            let dims = dims.try_into().map_err(wrong)?;
             HostInput { x: x.to_vec(), dims, ..HostInput::default() }
         }
         more => return Err(Failure::arguments(format!("--input: expected one, got {}", more.len()))),

@@ -45,6 +45,13 @@ pub struct Args {
 
 pub fn convert(args: &Args, out: &Output) -> Result<Answer> {
     let end = args.to.extension().unwrap_or_default().to_ascii_lowercase();
+    let ends = |allowed: &[&str]| end.to_str().is_some_and(|end| allowed.contains(&end));
+    if args.guitarml && !ends(&["json"]) {
+        return Err(Failure::arguments("--guitarml: only for a .json file"));
+    }
+    if args.keras && !ends(&["npz", "safetensors"]) {
+        return Err(Failure::arguments("--keras: only for a .npz or .safetensors file"));
+    }
     let bytes = match end.to_str() {
         Some("onnx") => graph(args)?,
         Some(end @ ("json" | "nam")) => audio(args, end == "nam")?.into_bytes(),
@@ -68,14 +75,16 @@ pub fn convert(args: &Args, out: &Output) -> Result<Answer> {
 
 fn weights(args: &Args, out: &Output) -> Result<TensorFile> {
     let source = ModelFile::open(&args.from)?;
-    let mut file = match (&source, source.network(&Device::cpu())) {
-        (ModelFile::Weights(file), _) => file.clone(),
-        (_, Ok(network)) => pollster::block_on(network_to_file(&network))?,
-        (_, Err(why)) if args.keras || args.layer.is_some() => return Err(why.into()),
-        (ModelFile::Onnx { bytes, .. }, Err(why)) => {
-            out.line(format!("not a stack of layers, so the weights keep their names in the model: {why}"));
-            onnx::initializers(bytes)?
-        }
+    let mut file = match &source {
+        ModelFile::Weights(file) => file.clone(),
+        ModelFile::Onnx { bytes, .. } => match source.network(&Device::cpu()) {
+            Ok(network) => pollster::block_on(network_to_file(&network))?,
+            Err(why) if args.keras || args.layer.is_some() => return Err(why.into()),
+            Err(why) => {
+                out.line(format!("not a stack of layers, so the weights keep their names in the model: {why}"));
+                onnx::initializers(bytes)?
+            }
+        },
     };
     if args.discard_unreadable {
         file.discard_unreadable();

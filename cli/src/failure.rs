@@ -36,6 +36,14 @@ impl Failure {
     }
 }
 
+/// Reads a tolerance. With NaN, nothing would differ.
+pub fn tolerance(text: &str) -> std::result::Result<f64, String> {
+    match text.parse() {
+        Ok(tolerance) if tolerance >= 0.0 => Ok(tolerance),
+        _ => Err("expected a number from 0 on".into()),
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let exit = match error.code() {

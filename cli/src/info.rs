@@ -105,7 +105,8 @@ fn weights(args: &Args, file: &TensorFile, out: &Output) -> Result<Answer> {
     })))
 }
 
-fn extents(info: &Info) -> String {
+/// Returns the extents of an input or output as text.
+pub fn extents(info: &Info) -> String {
     let text = |extent: &Extent| match extent {
         Extent::Fixed(n) => n.to_string(),
         Extent::Named(name) => name.clone(),

@@ -7,6 +7,7 @@ use wgru::io::{Model, TensorFile};
 use wgru::{Device, Rng, Tensor};
 
 use crate::failure::{Failure, Result};
+use crate::info::extents;
 use crate::model::indices;
 
 /// Extents of random inputs, and their seed.
@@ -15,9 +16,9 @@ pub struct Sizes {
     /// Steps of random sequences [default: those stated in the file, else 100]
     #[arg(long)]
     pub steps: Option<usize>,
-    /// Number of random sequences in a batch
-    #[arg(long, default_value_t = 1)]
-    pub batch: usize,
+    /// Number of random sequences in a batch [default: 1]
+    #[arg(long)]
+    pub batch: Option<usize>,
     /// Extent of a named axis of an ONNX input, or of axis k of an input; others that the model leaves open are 1
     #[arg(long = "extent", value_name = "NAME=N or INPUT:K=N")]
     pub extents: Vec<String>,
@@ -29,14 +30,37 @@ pub struct Sizes {
     pub seed: u64,
 }
 
+/// Maximum number of random numbers in an input.
+const MOST: usize = 1 << 28;
+
+/// Splits `NAME=FILE.npy`. Without a name, the path of a file that exists may contain `=`.
+pub fn split(argument: &str) -> (Option<&str>, &Path) {
+    match argument.split_once('=') {
+        Some((name, path)) if !Path::new(argument).is_file() => (Some(name), Path::new(path)),
+        _ => (None, Path::new(argument)),
+    }
+}
+
+/// Returns the name of the only input of a model.
+fn only(model: &Model, path: &Path) -> Result<String> {
+    // Other models take any name.
+    let Model::Onnx(model) = model else { return Ok("x".into()) };
+    let names: Vec<&str> = model.inputs().map(|info| info.name.as_str()).collect();
+    match names[..] {
+        [name] => Ok(name.into()),
+        _ => Err(Failure::arguments(format!(
+            "--input {}: expected NAME=FILE.npy, with a name of {names:?}",
+            path.display()
+        ))),
+    }
+}
+
 /// Reads inputs given as `NAME=FILE.npy`, or `FILE.npy` for a model with one input.
 pub fn read(device: &Device, model: &Model, arguments: &[String]) -> Result<Vec<(String, Value)>> {
     let mut out = Vec::new();
     for argument in arguments {
-        let (name, path) = match argument.split_once('=') {
-            Some((name, path)) => (name.to_string(), Path::new(path)),
-            None => ("x".to_string(), Path::new(argument.as_str())),
-        };
+        let (name, path) = split(argument);
+        let name = name.map_or_else(|| only(model, path), |name| Ok(name.into()))?;
         let file = TensorFile::open(path)?;
         let array = file.names().next().ok_or_else(|| Failure::file(path, "holds no array"))?;
         let (dims, values) = file.get(array)?;
@@ -57,7 +81,10 @@ pub fn read(device: &Device, model: &Model, arguments: &[String]) -> Result<Vec<
 pub fn random(device: &Device, model: &Model, sizes: &Sizes, rng: &mut Rng) -> Result<Vec<(String, Value)>> {
     let module = match (model, model.module()) {
         (Model::Onnx(model), _) => return onnx(device, model, sizes, rng),
-        (_, Some(module)) => module,
+        (_, Some(module)) => {
+            no_extents(sizes)?;
+            module
+        }
         (_, None) => return Ok(Vec::new()),
     };
     let (dims, reads_indices) = match Input::of(module) {
@@ -69,7 +96,7 @@ pub fn random(device: &Device, model: &Model, sizes: &Sizes, rng: &mut Rng) -> R
     let (mut extents, last) = (Vec::new(), dims.len() - 1);
     for (axis, extent) in dims.iter().enumerate() {
         extents.push(match extent {
-            extent if *extent == Extent::named("batch") => sizes.batch,
+            extent if *extent == Extent::named("batch") => sizes.batch.unwrap_or(1),
             Extent::Fixed(width) if axis == last && !reads_indices => sizes.features.unwrap_or(*width),
             _ if axis == last && !reads_indices => sizes.features.ok_or_else(|| {
                 Failure::arguments("--features: the model does not state the width of its input; give it")
@@ -79,7 +106,7 @@ pub fn random(device: &Device, model: &Model, sizes: &Sizes, rng: &mut Rng) -> R
             _ => steps,
         });
     }
-    let count: usize = extents.iter().product();
+    let count = count(&extents)?;
     let x = match reads_indices {
         true => {
             // The table of the embedding comes first.
@@ -95,12 +122,34 @@ pub fn random(device: &Device, model: &Model, sizes: &Sizes, rng: &mut Rng) -> R
     Ok(vec![("x".into(), x.into())])
 }
 
+/// Refuses extents of axes by name, which only ONNX models have.
+pub fn no_extents(sizes: &Sizes) -> Result<()> {
+    match sizes.extents.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::arguments("--extent: only for ONNX models; use --steps, --batch and --features")),
+    }
+}
+
+/// Returns the number of elements of a random input.
+pub fn count(extents: &[usize]) -> Result<usize> {
+    let count = extents.iter().try_fold(1usize, |count, &n| count.checked_mul(n)).filter(|&count| count <= MOST);
+    count.ok_or_else(|| {
+        let why = format!("a random input of {extents:?}: expected at most {MOST} numbers; choose smaller extents");
+        Failure::arguments(why)
+    })
+}
+
 fn reads_indices(model: &Model) -> bool {
     model.module().and_then(Input::of).is_some_and(|input| input.indices)
 }
 
 fn onnx(device: &Device, model: &OnnxModel, sizes: &Sizes, rng: &mut Rng) -> Result<Vec<(String, Value)>> {
+    if sizes.steps.is_some() || sizes.batch.is_some() || sizes.features.is_some() {
+        let why = "--steps, --batch, --features: not for ONNX models, whose axes have names or numbers; use --extent";
+        return Err(Failure::arguments(why));
+    }
     let mut out = Vec::new();
+    let mut unused: Vec<&str> = sizes.extents.iter().map(String::as_str).collect();
     for info in model.inputs() {
         let Some(dims) = &info.dims else {
             let why =
@@ -110,9 +159,9 @@ fn onnx(device: &Device, model: &OnnxModel, sizes: &Sizes, rng: &mut Rng) -> Res
         let dims: Vec<usize> = dims
             .iter()
             .enumerate()
-            .map(|(axis, extent)| size(info, axis, extent, &sizes.extents))
+            .map(|(axis, extent)| size(info, axis, extent, &sizes.extents, &mut unused))
             .collect::<Result<_>>()?;
-        let count = dims.iter().product();
+        let count = count(&dims)?;
         let value = match info.float {
             true => {
                 let values: Vec<f32> = (0..count).map(|_| rng.uniform(-1.0, 1.0)).collect();
@@ -123,16 +172,24 @@ fn onnx(device: &Device, model: &OnnxModel, sizes: &Sizes, rng: &mut Rng) -> Res
         };
         out.push((info.name.clone(), value));
     }
+    if let [argument, ..] = unused[..] {
+        let inputs: Vec<String> = model.inputs().map(|info| format!("{}: {}", info.name, extents(info))).collect();
+        let why = format!("--extent {argument}: no input has this axis; the inputs are {inputs:?}");
+        return Err(Failure::arguments(why));
+    }
     Ok(out)
 }
 
-fn size(info: &Info, axis: usize, extent: &Extent, given: &[String]) -> Result<usize> {
+/// Returns the extent of an axis: the first that was given for it, or its own, or 1. Removes those given for it from
+/// `unused`.
+fn size(info: &Info, axis: usize, extent: &Extent, given: &[String], unused: &mut Vec<&str>) -> Result<usize> {
     let place = format!("{}:{axis}", info.name);
     for argument in given {
         let Some((name, number)) = argument.rsplit_once('=') else {
             return Err(Failure::arguments(format!("--extent {argument:?}: expected NAME=N or INPUT:K=N")));
         };
         if *extent == Extent::named(name) || place == name {
+            unused.retain(|other| other != argument);
             return number.parse().map_err(|_| Failure::arguments(format!("--extent {argument:?}: not a number")));
         }
     }

@@ -100,7 +100,7 @@ fn main() -> ExitCode {
         }
         Err(failure) => {
             out.json(&json!({ "error": failure.text, "exit": failure.exit }));
-            eprintln!("error: {}", failure.text);
+            output::complain(&format!("error: {}", failure.text));
             ExitCode::from(failure.exit)
         }
     }

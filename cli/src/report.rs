@@ -12,7 +12,7 @@ use wgru::{Device, GpuOptions};
 use wgru_report::{Host, MAX_LEN, Options, Report, picture, table, text};
 
 use crate::failure::{DEVICE, Failure, Result};
-use crate::output::{Answer, Output};
+use crate::output::{Answer, Output, complain};
 
 /// Checks every operation and layer on a GPU against f64, and times products, plans and training, within two minutes.
 ///
@@ -206,7 +206,7 @@ fn watched(args: &Args, out: &Output, device: Device, blank: Report) -> Result<R
 }
 
 fn log(text: &str) {
-    eprintln!("warning: {text}");
+    complain(&format!("warning: {text}"));
 }
 
 fn rules(args: &RulesArgs, out: &Output) -> Result<Answer> {

@@ -161,6 +161,88 @@ fn random_inputs_have_the_steps_of_the_file() {
     }
 }
 
+/// Writes an array of zeros.
+fn zeros(path: &Path, dims: &[usize]) {
+    let mut x = TensorFile::default();
+    x.insert("x", dims, vec![0.0; dims.iter().product()]);
+    std::fs::write(path, x.to_npy("x").expect("npy")).expect("written");
+}
+
+/// A graph of ONNX with an input that is not called `x`.
+fn identity(path: &Path) {
+    // Fields of a protobuf message, all shorter than 128 bytes.
+    let field = |key: u8, bytes: &[u8]| [&[key, bytes.len() as u8][..], bytes].concat();
+    let shape = field(0x12, &[field(0x0a, &field(0x12, b"n")), field(0x0a, &[8, 3])].concat());
+    let info = |name: &[u8]| {
+        let tensor = field(0x0a, &[&[8, 1][..], &shape].concat());
+        [field(0x0a, name), field(0x12, &tensor)].concat()
+    };
+    let node = [field(0x0a, b"signal"), field(0x12, b"out"), field(0x22, b"Identity")].concat();
+    let graph = [field(0x0a, &node), field(0x5a, &info(b"signal")), field(0x62, &info(b"out"))].concat();
+    let model = [&[8, 8][..], &field(0x3a, &graph), &field(0x42, &[0x10, 17])].concat();
+    std::fs::write(path, model).expect("written");
+}
+
+/// The only input needs no name, and paths may contain `=`.
+#[test]
+fn inputs_are_files_with_or_without_a_name() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir(at("day=1")).expect("folder");
+    let (model, out, x) = (at("model.onnx"), at("an output"), at("day=1").join("x.npy"));
+    identity(&model);
+    zeros(&x, &[2, 3]);
+    for (input, code) in [
+        (text(&x).to_string(), 0),
+        (format!("signal={}", text(&x)), 0),
+        (format!("x={}", text(&x)), 2),
+        (format!("{}y", text(&x)), 3),
+    ] {
+        let (got, value) = json(&["run", text(&model), "--input", &input, "--output", text(&out)]);
+        assert_eq!(got, code, "{input}: {value}");
+    }
+    assert_eq!(TensorFile::open(out.join("out.npy")).expect("output").get("arr_0").expect("array").0, [2, 3]);
+}
+
+/// Extents of random inputs come from users, and must not exhaust the memory.
+#[test]
+fn wrong_sizes_and_tolerances_are_errors() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (weights, model) = (gru(folder.path()), folder.path().join("model.onnx"));
+    identity(&model);
+    let compare = |path: &Path, more: &[&str]| json(&[&["compare", text(path), "--devices", "cpu"], more].concat());
+    for (path, more) in [
+        (&weights, &["--steps", "99999999999999"][..]),
+        (&weights, &["--steps", "9999999999999", "--batch", "9999999999"]),
+        (&weights, &["--steps", "0"]),
+        (&weights, &["--extent", "time=3"]),
+        (&model, &["--extent", "n=99999999999999"]),
+        (&model, &["--extent", "m=3"]),
+        (&model, &["--steps", "3"]),
+    ] {
+        let (code, value) = compare(path, more);
+        assert_eq!(code, 2, "{more:?}: {value}");
+    }
+    assert_eq!(compare(&model, &["--extent", "n=3"]).0, 0);
+    assert_eq!(compare(&weights, &["--steps", "3", "--batch", "2"]).0, 0);
+    for tolerance in ["nan", "-1", "much"] {
+        assert_eq!(wgru(&["compare", text(&model), "--tolerance", tolerance]).status.code(), Some(2), "{tolerance}");
+    }
+}
+
+/// The reader of a pipe may be gone.
+#[cfg(unix)]
+#[test]
+fn closed_pipes_do_not_change_the_exit_code() {
+    for (arguments, code) in [(&["info", "/no/such/file"][..], 3), (&["completions", "bash"], 0)] {
+        let (reader, writer) = std::io::pipe().expect("pipe");
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wgru"));
+        command.args(arguments).stdout(writer.try_clone().expect("copy")).stderr(writer);
+        assert_eq!(command.status().expect("run").code(), Some(code), "{arguments:?}");
+    }
+}
+
 #[test]
 fn exit_codes_tell_what_failed() {
     let folder = tempfile::tempdir().expect("folder");
@@ -171,6 +253,8 @@ fn exit_codes_tell_what_failed() {
         (&["info", text(&page)], 3),
         (&["check", text(&path)], 1),
         (&["convert", text(&path), "model.docx"], 3),
+        (&["convert", text(&path), "model.npz", "--guitarml"], 2),
+        (&["convert", text(&path), "model.onnx", "--keras"], 2),
         (&["bench", text(&path), "--seconds", "-1"], 2),
         (&["nonsense"], 2),
         (&["run", text(&path)], 2),
