@@ -1,7 +1,12 @@
 //! Streams that join and leave between steps.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::Stream;
 use crate::error::{Error, Result};
+
+/// The next serial number of a member. All pools share it, so that a pool does not take the members of another for its own.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Independent streams that are stepped as one batch. They join and leave between steps. After construction, nothing
 /// allocates, not even an error.
@@ -27,7 +32,6 @@ pub struct StreamPool {
     slots: Vec<Option<(usize, u64)>>,
     frames: Vec<f32>,
     width: usize,
-    serial: u64,
 }
 
 /// A member of a [`StreamPool`].
@@ -43,7 +47,7 @@ impl StreamPool {
         let capacity = stream.batch();
         let width = stream.width;
         let frames = vec![0.0; capacity * stream.input()];
-        Self { members: Vec::with_capacity(capacity), slots: vec![None; capacity], frames, width, serial: 0, stream }
+        Self { members: Vec::with_capacity(capacity), slots: vec![None; capacity], frames, width, stream }
     }
 
     /// Returns the current number of members.
@@ -66,13 +70,16 @@ impl StreamPool {
             let (needed, allowed) = (capacity as u64 + 1, capacity as u64);
             return Err(Error::Limit { op: "StreamPool::join", limit: "streams of the pool", needed, allowed });
         };
-        self.serial += 1;
-        let id = StreamId { slot, serial: self.serial };
-        self.slots[slot] = Some((row, self.serial));
+        let id = StreamId { slot, serial: NEXT.fetch_add(1, Ordering::Relaxed) };
+        self.slots[slot] = Some((row, id.serial));
         self.members.push(id);
         self.stream.reset_row(row);
         let input = self.stream.input();
         self.frames[row * input..][..input].fill(0.0);
+        // The output of the linear layer may be that of a member that left.
+        if self.stream.model.head.is_some() {
+            self.stream.output[row * self.width..][..self.width].fill(0.0);
+        }
         Ok(id)
     }
 
@@ -214,7 +221,8 @@ impl StreamPool {
         }
     }
 
-    /// Returns the output of the member's last step: `[H]`, or `[out]` of the linear layer.
+    /// Returns the output of the member's last step: `[H]`, or `[out]` of the linear layer. Before its first step, this is
+    /// the initial state, or zeros for the linear layer.
     ///
     /// # Errors
     /// [`Error::Member`] if the member is not in the pool.

@@ -1,7 +1,7 @@
 //! Networks in the format in which the Python package saves them.
 
-use wgru::io::{self, ModelFile, TensorFile, load_network};
-use wgru::nn::{LastState, LayerNorm, Linear, Module, Recurrent, RecurrentConfig, Sequential, Tanh};
+use wgru::io::{self, ModelFile, TensorFile, load_network, network_to_file};
+use wgru::nn::{LastState, LastStep, LayerNorm, Linear, Module, Recurrent, RecurrentConfig, Relu, Sequential, Tanh};
 use wgru::{Device, Error, Rng, Tensor};
 
 /// Layers with weights, and the whole network.
@@ -73,5 +73,29 @@ fn unsupported_layers_are_named() {
         file.metadata.insert(key.into(), text.into());
         let error = load_network(&device, &file).map(|_| ()).unwrap_err();
         assert!(matches!(error, Error::Format { .. }) && error.to_string().contains(part), "{error}");
+    }
+}
+
+/// A network that its file could not give back is refused.
+#[test]
+fn networks_that_would_change_are_refused() {
+    let device = Device::cpu();
+    let gru = |batch_first| {
+        RecurrentConfig { batch_first, ..RecurrentConfig::gru(3, 4) }.build(&device, &mut Rng::new(1)).unwrap()
+    };
+    let head = || Linear::new(&device, 4, 2, true, &mut Rng::new(1)).unwrap();
+    let base = || Sequential::new().push("gru", gru(true));
+    for (layers, part) in [
+        (Sequential::new().push("my gru", gru(true)), "\"my gru\""),
+        (Sequential::new().push("", gru(true)), "\"\""),
+        (base().push("act", Tanh).push("act", Relu), "\"act\""),
+        (Sequential::new().push("gru", gru(false)), "batch-first"),
+        (base().push("last", LastStep { batch_first: false }), "batch-first"),
+        (Sequential::new().push("head", head()).push("last", LastStep { batch_first: true }), "a recurrent layer"),
+    ] {
+        let mut network = load_network(&device, &saved(&device)).unwrap();
+        network.layers = layers;
+        let error = pollster::block_on(network_to_file(&network)).map(|_| ()).unwrap_err();
+        assert!(matches!(error, Error::Value { .. }) && error.to_string().contains(part), "{error}");
     }
 }

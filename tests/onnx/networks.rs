@@ -387,6 +387,37 @@ fn the_first_node_that_does_not_fit_is_named() {
         assert!(matches!(error, Error::Unsupported { .. } | Error::Format { .. }), "{error:?}");
         assert!(error.to_string().contains(word), "{word}: {error}");
     }
+    // Steps or features in another order, a bias along the steps, and a factor that depends on the number of steps.
+    let backward = |axis: &str| node("Slice", &["s", "from", "to", axis, "from"], &["y"], &[]);
+    let moved = [
+        (vec![backward("axis 0")], "(output)"),
+        (vec![backward("axis 2")], "(output)"),
+        (
+            vec![
+                node("MatMul", &["s", "head"], &["m"], &[]),
+                transpose("m", "t", &[1, 2, 0]),
+                node("Add", &["t", "bias"], &["y"], &[]),
+            ],
+            "the Add",
+        ),
+        (
+            vec![
+                node("Shape", &["x"], &["extents"], &[]),
+                node("Gather", &["extents", "zero"], &["steps"], &[]),
+                node("Cast", &["steps"], &["factor"], &[attribute_int("to", 1)]),
+                node("Mul", &["s", "factor"], &["y"], &[]),
+            ],
+            "the Mul",
+        ),
+    ];
+    for (more, word) in moved {
+        let nodes = [squeezed(), more].concat();
+        let mut model = gru_model(nodes, value("x", 1, &[2, -1, 2]), &["y"]);
+        let numbers = [("from", -1), ("to", -99), ("axis 0", 0), ("axis 2", 2), ("zero", 0)];
+        model.initializers.extend(numbers.map(|(name, number)| ints(name, &[1], &[number])));
+        let error = onnx::load_network(&device(), &model.bytes()).expect_err(word).to_string();
+        assert!(error.contains(word), "{word}: {error}");
+    }
     // A state that depends on the input.
     let all = [attribute_int("hidden_size", 2), attribute_int("linear_before_reset", 1)];
     let nodes = vec![

@@ -140,3 +140,29 @@ fn members_and_their_errors_allocate_nothing() {
     assert!(text.contains("StreamPool::reset") && text.contains("member of the pool"), "{text}");
     assert_eq!(pool.reset(gone).expect_err("gone").code(), "value");
 }
+
+/// Ids of one pool are not in another, even if both gave out as many.
+#[test]
+fn members_belong_to_one_pool() {
+    let [mut one, mut other] = [(); 2].map(|()| pool(Cell::Gru, 1.0, false));
+    let (a, b) = (one.join().expect("room"), other.join().expect("room"));
+    assert_ne!(a, b);
+    let mut state = vec![0.0; one.state_len()];
+    for result in [other.reset(a), other.save_state(a, &mut state), other.load_state(a, &state), other.leave(a)] {
+        assert!(matches!(result, Err(Error::Member { .. })), "{result:?}");
+    }
+    assert!(other.output(b).is_ok() && other.frame_mut(a).is_err());
+}
+
+/// A new member does not see what another one left behind.
+#[test]
+fn new_members_have_no_output() {
+    let mut pool = pool(Cell::Lstm, 1.0, true);
+    let gone = pool.join().expect("room");
+    pool.frame_mut(gone).expect("a member").fill(0.5);
+    pool.step();
+    assert!(pool.output(gone).expect("a member").iter().any(|&y| y != 0.0));
+    pool.leave(gone).expect("a member");
+    let new = pool.join().expect("room");
+    assert!(pool.output(new).expect("a member").iter().all(|&y| y == 0.0));
+}

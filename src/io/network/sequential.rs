@@ -92,18 +92,27 @@ impl Builder<'_> {
 /// ```
 ///
 /// # Errors
-/// [`Error::Value`] for layers that branch, and naming a layer that such a file cannot hold, such as a convolution;
-/// errors from reading back from the device.
+/// [`Error::Value`] for layers that branch, and naming a layer that such a file cannot hold, such as a convolution, a
+/// layer that is not batch-first, or one whose name has a space or is also that of another layer; errors from reading
+/// back from the device.
 pub async fn network_to_file(network: &Network) -> Result<TensorFile> {
     const OP: &str = "network_to_file";
+    const BATCH_FIRST: &str = "batch-first layers, as load_network builds them";
     if network.wiring.is_some() {
         return Err(Error::value(OP, "network", "layers one after another", "layers that branch, or masks"));
     }
-    let (mut out, mut names) = (TensorFile::default(), Vec::new());
+    let (mut out, mut names, mut has_recurrent) = (TensorFile::default(), Vec::new(), false);
     for (name, part) in network.layers.parts() {
+        let refuse = |expected: &str| Err(Error::value(OP, "network", expected, format!("layer {name:?}")));
+        // The metadata separates names by spaces.
+        if name.is_empty() || name.contains(|c: char| c.is_ascii_whitespace()) || names.contains(&name) {
+            return refuse("names without spaces, each of one layer");
+        }
         let mut options = Vec::new();
         let kind = match part.kind() {
+            Kind::Recurrent(c) if !c.batch_first => return refuse(BATCH_FIRST),
             Kind::Recurrent(_) => {
+                has_recurrent = true;
                 let file = recurrent_to_file(network.layers.layer::<Recurrent>(name)?).await?;
                 options.extend(file.metadata);
                 "recurrent"
@@ -113,6 +122,12 @@ pub async fn network_to_file(network: &Network) -> Result<TensorFile> {
             Kind::LayerNorm(eps) => {
                 options.push(("eps".to_string(), eps.to_string()));
                 "layer_norm"
+            }
+            Kind::LastState(LastState { batch_first: false, .. }) | Kind::LastStep { batch_first: false } => {
+                return refuse(BATCH_FIRST);
+            }
+            Kind::LastState(_) | Kind::LastStep { .. } if !has_recurrent => {
+                return refuse("a recurrent layer before the last state");
             }
             Kind::LastState(_) | Kind::LastStep { .. } => "last_state",
             Kind::Activation(Activation::Relu) => "relu",
@@ -125,8 +140,7 @@ pub async fn network_to_file(network: &Network) -> Result<TensorFile> {
             Kind::LogSoftmax => "log_softmax",
             Kind::Dropout => continue,
             _ => {
-                let expected = "recurrent and linear layers, embeddings, layer norms, activations, and the last state";
-                return Err(Error::value(OP, "network", expected, format!("layer {name:?}")));
+                return refuse("recurrent and linear layers, embeddings, layer norms, activations, and the last state");
             }
         };
         out.insert_all(&format!("{name}."), &part.parameters()).await?;

@@ -73,8 +73,10 @@ fn load(device: &Device, bytes: &[u8], read: Option<&mut Read>) -> Result<Networ
 /// A value of the graph.
 #[derive(Clone)]
 enum Slot {
-    /// Depends only on constants and extents.
+    /// Depends only on constants.
     Fixed(Value),
+    /// Depends on the extents of activations, which here are not those of a run.
+    Extents(Value),
     /// Elements of activations.
     Tags(Tensor),
     /// The output of a node that is no layer of a stack, or of one that reads such an output. With the first such step.
@@ -84,7 +86,7 @@ enum Slot {
 impl Slot {
     fn value(&self) -> Option<Value> {
         match self {
-            Slot::Fixed(value) => Some(value.clone()),
+            Slot::Fixed(value) | Slot::Extents(value) => Some(value.clone()),
             Slot::Tags(tensor) => Some(tensor.clone().into()),
             Slot::Foreign(_) => None,
         }
@@ -100,6 +102,8 @@ struct Reader<'a> {
     host: &'a Device,
     counter: Counter,
     input: Tags,
+    /// Extents of the input without its features.
+    outer: Vec<usize>,
     /// Inputs that can be initial states.
     given: Vec<Tags>,
     /// The tags of the states after the last step.
@@ -125,7 +129,8 @@ fn read(graph: &Graph, model: &Model, host: &Device, device: &Device) -> Result<
         slots[*slot] = Some(Slot::Fixed(value.clone()));
     }
     let (mut counter, mut tags, mut elements) = (Counter::default(), Vec::new(), 0);
-    for (dims, (_, slot)) in extents(graph)?.iter().zip(&graph.inputs) {
+    let extents = extents(graph)?;
+    for (dims, (_, slot)) in extents.iter().zip(&graph.inputs) {
         let (&width, rows) = dims.split_last().ok_or_else(|| wrong("has an input without axes"))?;
         let rows = rows.iter().try_fold(1usize, |all, &n| all.checked_mul(n)).unwrap_or(usize::MAX);
         let own = counter.next(rows, width)?;
@@ -134,11 +139,13 @@ fn read(graph: &Graph, model: &Model, host: &Device, device: &Device) -> Result<
         tags.push(own);
     }
     let [input, ref given @ ..] = tags[..] else { return Err(wrong("has no input")) };
+    let outer = extents.first().and_then(|dims| dims.split_last()).map_or(Vec::new(), |(_, outer)| outer.to_vec());
     let mut reader = Reader {
         model,
         host,
         counter,
         input,
+        outer,
         given: given.to_vec(),
         states: HashSet::new(),
         front: input,
@@ -178,8 +185,10 @@ fn read(graph: &Graph, model: &Model, host: &Device, device: &Device) -> Result<
     // States beside the output are dropped.
     let others = outputs.iter().filter(|(_, is_state, _)| !is_state).count();
     match outputs.iter().find(|(_, is_state, _)| !is_state).or(outputs.first()) {
-        Some((name, _, Slot::Tags(y))) if others <= 1 => drop(reader.take([name, "output"], y)?),
-        Some((_, _, Slot::Fixed(_))) => return Err(wrong("has an output that does not depend on its input")),
+        Some((name, _, Slot::Tags(y))) if others <= 1 => reader.end(name, y)?,
+        Some((_, _, Slot::Fixed(_) | Slot::Extents(_))) => {
+            return Err(wrong("has an output that does not depend on its input"));
+        }
         _ => {
             let names: Vec<&str> = outputs.iter().map(|(name, ..)| *name).take(8).collect();
             return Err(wrong(&format!("has the outputs {names:?}; a network has one, besides its states")));
@@ -216,6 +225,27 @@ impl Reader<'_> {
         Ok((0..values.len()).collect())
     }
 
+    /// Checks that the output of the model is that of the last layer, up to the order of the axes.
+    fn end(&mut self, name: &str, y: &Tensor) -> Result<()> {
+        let places = self.take([name, "output"], y)?;
+        let width = self.front.width;
+        // Extents and strides of the axes.
+        let axes: Vec<[usize; 2]> = match self.sequences {
+            Some(Sequences { batch, .. }) if self.is_last => vec![[batch, width], [width, 1]],
+            Some(known @ Sequences { batch, steps, .. }) => {
+                vec![[batch, known.row(1, 0) * width], [steps, known.row(0, 1) * width], [width, 1]]
+            }
+            None => self.outer.iter().rev().fold(vec![[width, 1]], |mut axes, &extent| {
+                axes.insert(0, [extent, axes[0][0] * axes[0][1]]);
+                axes
+            }),
+        };
+        match orders(&axes).any(|axes| is_in_order(&places, &axes)) {
+            true => Ok(()),
+            false => Err(Error::unsupported(name, "output", "other than the output of the last layer in its order")),
+        }
+    }
+
     /// Returns the layer that selects the last state of each sequence, and the places that it reads.
     fn last_state(&self) -> Option<(LastState, Vec<usize>)> {
         let (sequences, (c, is_direct)) = (self.sequences?, self.layers.last_recurrent()?);
@@ -230,6 +260,26 @@ impl Reader<'_> {
         };
         Some((last, (0..sequences.batch).flat_map(|b| (0..width).map(move |f| place(b, f))).collect()))
     }
+}
+
+/// Returns all orders of a few axes.
+fn orders(axes: &[[usize; 2]]) -> impl Iterator<Item = Vec<[usize; 2]>> {
+    let count = axes.len();
+    (0..count.pow(count as u32)).filter_map(move |code| {
+        let order: Vec<usize> = (0..count).map(|k| code / count.pow(k as u32) % count).collect();
+        let is_each = (0..count).all(|axis| order.contains(&axis));
+        is_each.then(|| order.iter().map(|&axis| axes[axis]).collect())
+    })
+}
+
+/// Whether places are those of axes with these extents and strides, the last axis fastest.
+fn is_in_order(places: &[usize], axes: &[[usize; 2]]) -> bool {
+    let want = |at: usize| {
+        let place =
+            |(at, place): (usize, usize), &[extent, stride]: &[usize; 2]| (at / extent, place + at % extent * stride);
+        axes.iter().rev().fold((at, 0), place).1
+    };
+    places.iter().enumerate().all(|(at, &place)| place == want(at))
 }
 
 /// Returns the extents of the tags of all inputs: those that are fixed, and small ones for the others.

@@ -47,7 +47,9 @@ impl<'a> Reader<'a> {
         let has_tags = (0..read.len()).any(|at| tagged(at).is_some());
         if !has_tags || matches!(step.operator, "Shape" | "Size") {
             let made = step.run(&args, run).map_err(|e| step.named(e))?;
-            return made.into_iter().map(|value| value.on_host().map(Slot::Fixed)).collect::<Result<_>>().map(Some);
+            let depends = has_tags || read.iter().any(|slot| matches!(slot, Some(Slot::Extents(_))));
+            let slot = if depends { Slot::Extents } else { Slot::Fixed };
+            return made.into_iter().map(|value| value.on_host().map(slot)).collect::<Result<_>>().map(Some);
         }
         if MOVES.contains(&step.operator) {
             let made = step.run(&args, run).map_err(|e| step.named(e))?;
@@ -65,7 +67,7 @@ impl<'a> Reader<'a> {
         }
         let slot = |value| match value {
             Value::Tensor(x) => Slot::Tags(x),
-            value => Slot::Fixed(value),
+            value => Slot::Extents(value),
         };
         match (&step.op, step.operator) {
             (Op::Recurrent(node), _) => {
@@ -92,8 +94,10 @@ impl<'a> Reader<'a> {
                 }
                 _ => Ok(None),
             },
-            (_, "LayerNormalization") => match (tagged(0), fixed(1)) {
-                (Some(x), Some(scale)) => self.norm(step, x, scale, fixed(2)),
+            (_, "LayerNormalization") => match (tagged(0), fixed(1), fixed(2), read.get(2)) {
+                (Some(x), Some(scale), bias, third) if bias.is_some() || third.is_none_or(Option::is_none) => {
+                    self.norm(step, x, scale, bias)
+                }
                 _ => Ok(None),
             },
             (_, "Add" | "Mul") => match (tagged(0), tagged(1), fixed(0), fixed(1)) {
@@ -174,13 +178,19 @@ impl<'a> Reader<'a> {
     fn constant(&mut self, step: &Step, x: &Tensor, c: &Tensor) -> Result<Made> {
         let (is_sum, width) = (step.operator == "Add", self.front.width);
         let places = self.take([&step.label, step.operator], x)?;
-        if let (true, Some(Layer::Linear { bias: slot @ None, .. })) = (is_sum, self.layers.last_mut())
+        let is_open = matches!(self.layers.last_mut(), Some(Layer::Linear { bias: None, .. }));
+        if is_sum
+            && is_open
             && c.dims().last() == Some(&width)
             && c.dims().len() <= x.dims().len()
-            && let Some(bias) = whole_bias(c, width)?
+            && let Some(own) = whole_bias(c, width)?
         {
-            *slot = Some(bias);
-            return self.mapped(x, &places).map(Some);
+            // The bias must lie along the features.
+            let Some(y) = self.rows(x, &places, width)? else { return Ok(None) };
+            if let Some(Layer::Linear { bias, .. }) = self.layers.last_mut() {
+                *bias = Some(own);
+            }
+            return Ok(Some(vec![Slot::Tags(y)]));
         }
         if c.len() != 1 || c.dims().len() > x.dims().len() {
             return Ok(None);
