@@ -391,28 +391,55 @@ unsafe fn passes<V: Lanes>(p: MatMul, k: usize, a: *const f32, b: *const f32, bi
                 store_part(first, to.add(at), count);
             }
         }
-        for k0 in (0..k).step_by(PASS) {
-            let depth = PASS.min(k - k0);
-            let b = b.add(k0 * step);
+        let end = b.wrapping_add(k.saturating_sub(1) * step + n);
+        let mut done = 0;
+        while done < k {
+            let is_whole = done + PASS <= k;
             for row in 0..p.m as usize {
-                let (a, to) = (a.add(row * p.a_row as usize + k0 * a_col), c.add(row * p.c_row as usize));
-                let mut factors = [V::splat(0.0); PASS];
-                for (i, factor) in factors.iter_mut().enumerate().take(depth) {
-                    *factor = V::splat(*a.add(i * a_col));
-                }
-                for at in (0..n).step_by(LANES) {
-                    let count = LANES.min(n - at);
-                    let mut sum: V = load_part(to.add(at), count);
-                    if (depth, count) == (PASS, LANES) {
-                        unrolled!(i < PASS, { sum = factors[i].fma(V::load(b.add(i * step + at)), sum) });
-                    } else {
-                        for (i, factor) in factors.iter().enumerate().take(depth) {
-                            sum = factor.fma(load_part(b.add(i * step + at), count), sum);
-                        }
-                    }
-                    store_part(sum, to.add(at), count);
+                let (a, to) = (a.add(row * p.a_row as usize + done * a_col), c.add(row * p.c_row as usize));
+                let rows = Rows { at: b.add(done * step), step, end };
+                match is_whole {
+                    true => add_rows::<V, PASS>(rows, a, a_col, to, n),
+                    false => add_rows::<V, 1>(rows, a, a_col, to, n),
                 }
             }
+            done += if is_whole { PASS } else { 1 };
+        }
+    }
+}
+
+/// Contiguous rows of `b`, which ends at `end`.
+#[derive(Clone, Copy)]
+struct Rows {
+    at: *const f32,
+    step: usize,
+    end: *const f32,
+}
+
+/// Adds `R` rows, each times an element of `a`, to `to`. The elements stay in registers, because `R` is a constant.
+#[inline(always)]
+unsafe fn add_rows<V: Lanes, const R: usize>(rows: Rows, a: *const f32, a_col: usize, to: *mut f32, n: usize) {
+    // SAFETY: R elements of a, R rows of n floats, and n floats in to.
+    unsafe {
+        let mut factors = [V::splat(0.0); R];
+        unrolled!(i < R, { factors[i] = V::splat(*a.add(i * a_col)) });
+        let mut at = 0;
+        while at + LANES <= n {
+            let mut sum = V::load(to.add(at));
+            unrolled!(i < R, { sum = factors[i].fma(V::load(rows.at.add(i * rows.step + at)), sum) });
+            sum.store(to.add(at));
+            at += LANES;
+        }
+        if at < n {
+            let count = n - at;
+            let mut sum: V = load_part(to.add(at), count);
+            unrolled!(i < R, {
+                let from = rows.at.add(i * rows.step + at);
+                // Lanes past the row are not stored.
+                let row = if from.wrapping_add(LANES) <= rows.end { V::load(from) } else { load_part(from, count) };
+                sum = factors[i].fma(row, sum);
+            });
+            store_part(sum, to.add(at), count);
         }
     }
 }
