@@ -35,6 +35,11 @@ impl Chain {
         Ok(chain)
     }
 
+    /// Number of values of the state.
+    pub fn state_len(&self) -> usize {
+        self.state.len()
+    }
+
     /// Replaces samples by the output for them. The result does not depend on the block sizes.
     pub fn process(&mut self, samples: &mut [f32]) {
         let result = self.stream.process_in_place(samples);

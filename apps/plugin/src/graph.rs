@@ -77,6 +77,11 @@ impl File {
 }
 
 impl Graph {
+    /// Number of values of the state.
+    pub fn state_len(&self) -> usize {
+        self.state.len()
+    }
+
     /// Replaces samples by the output for them.
     pub fn process(&mut self, samples: &mut [f32]) {
         for sample in samples {

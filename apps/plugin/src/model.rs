@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use wgru::Device;
-use wgru::io::onnx::OnnxModel;
-use wgru::io::{TensorFile, load_network};
+use wgru::io::{ModelFile, TensorFile};
 
 use crate::chain::Chain;
 use crate::failure::{Failure, Result};
@@ -35,19 +34,6 @@ pub enum Core {
     Graph(Box<Graph>),
 }
 
-/// Reads a file of weights, or returns `None` for an ONNX model.
-fn import(path: &Path) -> Result<Option<TensorFile>> {
-    let error = match TensorFile::import(path) {
-        Ok(file) => return Ok(Some(file)),
-        Err(error) => error,
-    };
-    let is_named = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("onnx"));
-    let bytes = std::fs::read(path).unwrap_or_default();
-    // Exporters write the version of the format first.
-    let is_onnx = (is_named && bytes.starts_with(&[8])) || OnnxModel::check(&bytes).is_ok();
-    if is_onnx { Ok(None) } else { Err(error.into()) }
-}
-
 /// Returns a number from the metadata.
 fn number(file: &TensorFile, keys: &[&str]) -> Option<f64> {
     keys.iter().find_map(|key| file.metadata.get(*key)?.parse().ok())
@@ -61,13 +47,19 @@ impl Model {
     pub fn open(path: &Path) -> Result<Self> {
         let place = |error: Failure| Failure::new(format!("{}: the model {error}", path.display()));
         let stem = || path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let Some(file) = import(path)? else {
-            let file = graph::File::open(path)?;
+        let opened = ModelFile::open(path)?;
+        let network = opened.network(&Device::cpu());
+        let ModelFile::Weights(file) = opened else {
+            let graph = graph::File::open(path)?;
             // Checks that the model can process a signal.
-            file.graph().map_err(place)?;
-            return Ok(Self { source: Source::Graph(file), rate: USUAL_RATE, gains: [1.0; 2], name: stem() });
+            let states = graph.graph().map_err(place)?.state_len();
+            // A stack of layers is much faster as a network, which carries the states of all its layers.
+            let chain = network.ok().and_then(|network| Chain::new(&network).ok());
+            let chain = chain.filter(|chain| chain.state_len() == states);
+            let source = chain.map_or(Source::Graph(graph), Source::Chain);
+            return Ok(Self { source, rate: USUAL_RATE, gains: [1.0; 2], name: stem() });
         };
-        let chain = Chain::new(&load_network(&Device::cpu(), &file)?).map_err(place)?;
+        let chain = Chain::new(&network?).map_err(place)?;
         let rate = number(&file, &["sample_rate", "samplerate", "metadata.samplerate", "metadata.sample_rate"]);
         let rate = rate.filter(|rate| (1000.0..=1e6).contains(rate)).unwrap_or(USUAL_RATE);
         let name = file.metadata.get("metadata.name").filter(|name| !name.is_empty());
@@ -112,6 +104,29 @@ impl Core {
         match self {
             Core::Chain(chain) => chain.reset(),
             Core::Graph(graph) => graph.reset(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wgru::Rng;
+    use wgru::io::onnx;
+    use wgru::nn::{Linear, RecurrentConfig, Sequential};
+
+    #[test]
+    fn onnx_models_that_are_stacks_of_layers_run_as_networks() {
+        let (device, mut rng, folder) = (Device::cpu(), Rng::new(1), tempfile::tempdir().expect("a folder"));
+        for config in [RecurrentConfig::gru(1, 20), RecurrentConfig { layers: 2, ..RecurrentConfig::lstm(1, 8) }] {
+            let layer = RecurrentConfig { batch_first: true, ..config }.build(&device, &mut rng).expect("layer");
+            let head = Linear::new(&device, layer.config().hidden, 1, true, &mut rng).expect("linear");
+            let model = Sequential::new().push("layer", layer).push("head", head);
+            let dims = vec![onnx::Extent::Fixed(1), onnx::Extent::named("steps"), onnx::Extent::Fixed(1)];
+            let path = folder.path().join("model.onnx");
+            let bytes = onnx::export_blocking(&model, &onnx::Input::new("x", dims)).expect("exported");
+            std::fs::write(&path, bytes).expect("written");
+            assert!(matches!(Model::open(&path).expect("opened").source, Source::Chain(_)));
         }
     }
 }

@@ -38,17 +38,17 @@ static COUNTING: Counting = Counting;
 #[test]
 fn audio_thread_allocates_nothing() {
     let models = Models::new();
-    let (nam, onnx) = (models.nam(1, 48_000.0), models.onnx(2));
+    let (nam, onnx, graph) = (models.nam(1, 48_000.0), models.onnx(2), models.onnx_graph(2));
     let mut events = EventBuffer::new();
     for (at, id, value) in [(0, INPUT, 3.0), (1, MIX, 0.5), (9999, MIX, 0.9)] {
         events.push(&ParamValueEvent::new(at, ClapId::new(id), Pckn::match_all(), value));
     }
     for rate in [44_100.0, 48_000.0, 96_000.0] {
-        for first in [&nam, &onnx, &fixture("aidax.json"), &fixture("rtneural.json")] {
+        for first in [&nam, &onnx, &graph, &fixture("aidax.json"), &fixture("rtneural.json")] {
             let mut plugin = Plugin::with(first, rate, 2);
             let (mut x, mut y) = ([signal(4096, 1), signal(4096, 2)], [vec![0.0; 4096], vec![0.0; 4096]]);
             x[0][7] = f32::NAN;
-            for (round, second) in [&nam, first, &onnx].into_iter().enumerate() {
+            for (round, second) in [&nam, first, &graph].into_iter().enumerate() {
                 plugin.load(second).expect("loaded");
                 for size in [1, 7, 64, 4096, 128, 1] {
                     let [left, right] = &mut x;

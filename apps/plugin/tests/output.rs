@@ -36,6 +36,7 @@ fn output_equals_the_equations_in_f64() {
     computes(&other, &other, 44_100.0);
     computes(&rtneural, &rtneural, 48_000.0);
     computes(&models.onnx(2), &rtneural, 48_000.0);
+    computes(&models.onnx_graph(2), &rtneural, 48_000.0);
     for name in ["rtneural.json", "aidax.json"] {
         computes(&fixture(name), &fixture(name), 48_000.0);
     }
@@ -68,15 +69,16 @@ fn output_has_the_same_bits_for_all_sizes_of_blocks() {
             same(&format!("{rate} Hz, blocks of {block}"), &play(block), &want);
         }
     }
-    let onnx = models.onnx(2);
-    let play = |block| Plugin::with(&onnx, 48_000.0, 2).play(&signals, block, &changes);
-    same("ONNX", &play(7), &play(4096));
+    for onnx in [models.onnx(2), models.onnx_graph(2)] {
+        let play = |block| Plugin::with(&onnx, 48_000.0, 2).play(&signals, block, &changes);
+        same(&onnx.display().to_string(), &play(7), &play(4096));
+    }
 }
 
 #[test]
 fn mono_is_one_channel_of_stereo() {
     let models = Models::new();
-    for model in [models.nam(1, 48_000.0), models.onnx(2)] {
+    for model in [models.nam(1, 48_000.0), models.onnx(2), models.onnx_graph(2)] {
         let signals = [signal(3000, 1), signal(3000, 2)];
         let stereo = Plugin::with(&model, 48_000.0, 2).play(&signals, 64, &[]);
         assert!(stereo[0] != stereo[1]);
@@ -185,7 +187,7 @@ fn bad_samples_are_silence_and_leave_no_trace() {
 #[test]
 fn reset_begins_again() {
     let models = Models::new();
-    for model in [models.nam(1, 48_000.0), models.onnx(2)] {
+    for model in [models.nam(1, 48_000.0), models.onnx(2), models.onnx_graph(2)] {
         for rate in [48_000.0, 44_100.0] {
             let mut plugin = Plugin::with(&model, rate, 2);
             let signals = [signal(3000, 1), signal(3000, 2)];

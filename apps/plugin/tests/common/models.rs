@@ -10,7 +10,7 @@ use wgru::{Device, Rng};
 pub struct Models(tempfile::TempDir);
 
 /// A recurrent layer and a linear layer to one output.
-fn network(config: RecurrentConfig, seed: u64) -> Sequential {
+pub fn network(config: RecurrentConfig, seed: u64) -> Sequential {
     let (device, mut rng) = (Device::cpu(), Rng::new(seed));
     let hidden = config.hidden;
     let layer = RecurrentConfig { batch_first: true, ..config }.build(&device, &mut rng).expect("layer");
@@ -59,6 +59,18 @@ impl Models {
         let model = network(RecurrentConfig::gru(1, 20), seed);
         let bytes = onnx::export_blocking(&model, &onnx::Input::new("x", dims)).expect("exported");
         self.write(&format!("gru{seed}.onnx"), bytes)
+    }
+
+    /// The model of `onnx` with a sum that [`onnx::load_network`] does not take for a layer.
+    pub fn onnx_graph(&self, seed: u64) -> PathBuf {
+        let mut bytes = std::fs::read(self.onnx(seed)).expect("bytes");
+        // The operator of a node is its field 4.
+        let (add, sum) = (b"\x22\x03Add", b"\x22\x03Sum");
+        let places: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at..].starts_with(add)).collect();
+        assert!(!places.is_empty(), "the bias of the linear layer");
+        places.into_iter().for_each(|at| bytes[at..at + sum.len()].copy_from_slice(sum));
+        assert!(onnx::load_network(&Device::cpu(), &bytes).is_err(), "a stack of layers");
+        self.write(&format!("graph{seed}.onnx"), bytes)
     }
 
     /// An ONNX model that takes a fixed number of samples at a time.
