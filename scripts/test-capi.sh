@@ -8,16 +8,9 @@ cd "$(dirname "$0")/.."
 step() { printf '\n== %s\n' "$*"; }
 
 step 'compilers'
-if ! command -v cc c++ clang clang++ make pkg-config >/dev/null; then
-    packages='gcc g++ clang make pkg-config'
-    if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
-        # shellcheck disable=SC2086
-        apt-get update -qq && apt-get install -y -qq $packages
-    else
-        echo "something is missing; on Debian: sudo apt-get install $packages"
-        exit 1
-    fi
-fi
+for program in cc c++ clang clang++ make pkg-config; do
+    scripts/require.sh "$program" gcc g++ clang make pkg-config
+done
 
 # An absolute folder, because make runs in another one.
 CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-capi/target}")

@@ -11,8 +11,9 @@ step() { printf '\n== %s\n' "$*"; }
 
 step 'X server and software Vulkan adapter'
 has_driver() { compgen -G '/usr/share/vulkan/icd.d/lvp_icd*.json' >/dev/null; }
+has_program() { command -v "$1" >/dev/null; }
 has_library() { ldconfig -p | grep -q "$1"; }
-if ! command -v xvfb-run xauth >/dev/null || ! has_driver || ! has_library libxkbcommon-x11.so.0 ||
+if ! has_program xvfb-run || ! has_program xauth || ! has_driver || ! has_library libxkbcommon-x11.so.0 ||
     ! has_library libXcursor.so.1 || ! has_library libXi.so.6 || ! has_library libX11-xcb.so.1; then
     packages='xvfb xauth libxkbcommon-x11-0 libxcursor1 libxi6 libxrandr2 libx11-xcb1 mesa-vulkan-drivers libvulkan1'
     if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
