@@ -1,7 +1,7 @@
 //! Valid ONNX graphs of a few bytes whose operators and subgraphs demand gigabytes or hours. Each is refused by name
 //! before it takes them, and the limit can be raised.
 
-use wgru::io::onnx::{Limits, OnnxModel};
+use wgru::io::onnx::{Limits, OnnxModel, load_network};
 
 use super::measured;
 use super::onnx_build::{
@@ -235,4 +235,40 @@ fn broken_subgraphs_are_named() {
         let attributes = [body(&["h"], &["r"]), attribute_int("num_scan_inputs", sequences)];
         load("sequences", y("Scan", &["X"], &attributes), vec![]);
     }
+}
+
+/// Looking for the layers of a model takes no more than a run.
+#[test]
+fn networks_with_many_large_values_are_refused() {
+    let of = |dims: &[i64], mut nodes: Vec<Bytes>, initializers: Vec<Bytes>, outputs: Vec<Bytes>| {
+        let last = format!("t{}", nodes.len());
+        let last = if nodes.is_empty() { "X" } else { &last };
+        nodes.push(node("Identity", &[last], &["Y"], &[]));
+        Model { opset: 17, nodes, initializers, inputs: vec![value("X", 1, dims)], outputs }.bytes()
+    };
+    let refused = |what: &str, bytes: &[u8]| {
+        let error = measured(what, || load_network(&device(), bytes)).map(|_| ()).expect_err(what).to_string();
+        assert!(error.contains("too much") || error.contains("too large"), "{what}: {error}");
+    };
+    let y = || vec![value("Y", 1, &[-1, -1, -1])];
+    let name = |k: usize| if k == 0 { "X".to_string() } else { format!("t{k}") };
+    let chain = |operator: &str, more: &[&str], attributes: &[Bytes]| -> Vec<Bytes> {
+        let step = |k: usize| {
+            let from = name(k);
+            node(operator, &[&[from.as_str()], more].concat(), &[&name(k + 1)], attributes)
+        };
+        (0..2000).map(step).collect()
+    };
+    refused("extents", &of(&[1, 1 << 24, 2], chain("Identity", &[], &[]), vec![], y()));
+    let turn = attribute_ints("perm", &[1, 0, 2]);
+    refused("transposes", &of(&[1, 1 << 20, 2], chain("Transpose", &[], &[turn]), vec![], y()));
+    let large = vec![list("to", &[1000, 1000, 2])];
+    let spread = (1..2000).map(|k| node("Expand", &["X", "to"], &[&name(k)], &[])).collect();
+    refused("expanded", &of(&[1, 1, 2], spread, large, y()));
+    let sums = (1..20_000).map(|k| node("Add", &["X", "X"], &[&name(k)], &[])).collect();
+    refused("sums", &of(&[1, 1 << 20, 2], sums, vec![], y()));
+    let same = (0..20_000).map(|_| value("X", 1, &[-1, -1, -1])).collect();
+    refused("outputs", &of(&[1, 1 << 20, 2], vec![], vec![], same));
+    let weights = vec![floats("w", &[256, 256], &[0.5; 1 << 16])];
+    refused("shared weights", &of(&[1, 1, 256], chain("MatMul", &["w"], &[]), weights, y()));
 }

@@ -148,6 +148,9 @@ pub async fn network_to_file(network: &Network) -> Result<TensorFile> {
         out.metadata.extend(options.into_iter().map(|(key, text)| (format!("{name}.{key}"), text)));
         names.push(name);
     }
+    if names.is_empty() {
+        return Err(Error::value(OP, "network", "at least one layer", "none"));
+    }
     out.metadata.insert("kind".into(), KIND.into());
     out.metadata.insert("layers".into(), names.join(" "));
     if network.skip {

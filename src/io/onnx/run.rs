@@ -76,7 +76,7 @@ impl Link {
         Self(self.0 | Self::LAST)
     }
 
-    fn is_last(self) -> bool {
+    pub fn is_last(self) -> bool {
         self.0 & Self::LAST != 0
     }
 }

@@ -1,6 +1,6 @@
 //! The layers that were found in a graph, and the network that they make.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -81,11 +81,17 @@ impl Layers {
 
     /// Builds the network. Recurrent layers one after another become a stack, if they differ only in their input.
     pub fn network(self, device: &Device, skip: bool) -> Result<Network> {
-        let (mut out, mut names) = (Sequential::new(), HashSet::new());
+        let (mut out, mut names) = (Sequential::new(), HashMap::new());
+        // The number of uses of each name, so that many layers of one name do not search for long.
         let mut free = |name: String| {
-            let mut names_from = std::iter::once(name.clone()).chain((1..).map(|k| format!("{name}_{k}")));
-            let free = names_from.find(|name| names.insert(name.clone()));
-            free.unwrap_or(name)
+            let mut own = name.clone();
+            while names.contains_key(&own) {
+                let uses = names.entry(name.clone()).or_insert(0u64);
+                *uses += 1;
+                own = format!("{name}_{uses}");
+            }
+            names.insert(own.clone(), 0);
+            own
         };
         let mut layers = self.0.into_iter().peekable();
         while let Some((name, layer)) = layers.next() {

@@ -8,13 +8,13 @@ mod layers;
 mod steps;
 mod tags;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 #[cfg(not(target_arch = "wasm32"))]
 use std::path::Path;
 
 use super::external::Read;
 use super::info::Extent;
-use super::meter::{Limits, Meter};
+use super::meter::{Cost, Limits, Meter};
 use super::ops::Op;
 use super::proto::Model;
 use super::run::{Graph, Run};
@@ -29,11 +29,20 @@ use tags::{Counter, Sequences, Tags};
 
 /// Extents of the axes that a model leaves open. They differ, so that these axes can be told apart.
 const FREE: [usize; 2] = [2, 3];
+/// Bytes of tags and copied weights that reading may hold, in addition to [`MEMORY_SHARE`] for each weight.
+const MEMORY: u64 = 48 << 20;
+const MEMORY_SHARE: u64 = 256;
+/// Work of reading, in the unit of the [meter](Meter), in addition to [`WORK_SHARE`] for each weight.
+const WORK: u64 = 1 << 31;
+const WORK_SHARE: u64 = 1 << 16;
 
 /// Builds the network of an ONNX model that is a stack of layers: recurrent layers, linear layers (`MatMul` and `Add`, or
 /// `Gemm`), layer norms, activations, the last step, and a connection from the input to the output, with any nodes between
-/// that only move axes. It is batch-first, whatever the model is, and has the bits of the model's weights. States that are
-/// inputs or outputs of the model are dropped: a network starts from zeros, and a stream carries its states.
+/// that only move axes. It has the bits of the model's weights.
+///
+/// The network is batch-first, whatever the model is: it gives `[B, T, C]`, or `[B, C]` of the last step, in whatever order
+/// the model has these axes. States that are inputs or outputs of the model are dropped: a network starts from zeros, and a
+/// stream carries its states.
 ///
 /// ```
 /// use wgru::io::{network_to_file, onnx};
@@ -51,7 +60,8 @@ const FREE: [usize; 2] = [2, 3];
 ///
 /// # Errors
 /// [`Error::Unsupported`] naming the first node that does not fit; [`Error::Format`] for a model whose inputs or outputs are
-/// not those of a network; errors of [`OnnxModel::load`](super::OnnxModel::load).
+/// not those of a network, and for one whose extents or nodes take too much memory or work; errors of
+/// [`OnnxModel::load`](super::OnnxModel::load).
 pub fn load_network(device: &Device, bytes: &[u8]) -> Result<Network> {
     load(device, bytes, None)
 }
@@ -67,7 +77,7 @@ fn load(device: &Device, bytes: &[u8], read: Option<&mut Read>) -> Result<Networ
     let host = Device::cpu();
     let graph = super::load::load(&host, bytes, read)?;
     let model = Model::parse(bytes)?;
-    self::read(&graph, &model, &host, device)
+    self::read(&graph, &model, &host, device).map_err(too_large)
 }
 
 /// A value of the graph.
@@ -90,6 +100,15 @@ impl Slot {
             Slot::Tags(tensor) => Some(tensor.clone().into()),
             Slot::Foreign(_) => None,
         }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.value().map_or(0, |value| value.bytes())
+    }
+
+    /// Returns the cost of reading the tags.
+    fn cost(&self) -> Cost {
+        if let Slot::Tags(x) = self { Cost::floats(x.len()) } else { Cost::default() }
     }
 
     fn foreign(&self) -> Option<usize> {
@@ -128,14 +147,13 @@ fn read(graph: &Graph, model: &Model, host: &Device, device: &Device) -> Result<
     for (slot, value) in &body.constants {
         slots[*slot] = Some(Slot::Fixed(value.clone()));
     }
-    let (mut counter, mut tags, mut elements) = (Counter::default(), Vec::new(), 0);
+    let (mut counter, mut tags) = (Counter::new(graph.weights), Vec::new());
     let extents = extents(graph)?;
     for (dims, (_, slot)) in extents.iter().zip(&graph.inputs) {
         let (&width, rows) = dims.split_last().ok_or_else(|| wrong("has an input without axes"))?;
         let rows = rows.iter().try_fold(1usize, |all, &n| all.checked_mul(n)).unwrap_or(usize::MAX);
         let own = counter.next(rows, width)?;
         slots[*slot] = Some(Slot::Tags(Tensor::from_slice(host, &own.values(), dims)?));
-        elements += (rows * width) as u64;
         tags.push(own);
     }
     let [input, ref given @ ..] = tags[..] else { return Err(wrong("has no input")) };
@@ -154,12 +172,17 @@ fn read(graph: &Graph, model: &Model, host: &Device, device: &Device) -> Result<
         skip: false,
         layers: Layers::default(),
     };
-    let meter = Meter::of_run(Limits::default(), graph.weights, elements);
+    let limit = |fixed: u64, share: u64| Some(graph.weights.saturating_mul(share).saturating_add(fixed));
+    let limits = Limits { memory: limit(MEMORY, MEMORY_SHARE), work: limit(WORK, WORK_SHARE) };
+    let meter = Meter::of_run(limits, 0, 0);
     let mut run = Run { device: host, states: None, initial: None, meter, waits: true };
+    // Whether the meter holds the bytes of a value.
+    let mut is_held = vec![false; body.slots];
     for (at, step) in body.steps.iter().enumerate() {
         let [inputs, outputs, end] = step.links.map(|at| at as usize);
         let read: Vec<Option<Slot>> =
             body.links[inputs..outputs].iter().map(|link| slots[link.slot()?].clone()).collect();
+        run.meter.charge(read.iter().flatten().map(Slot::cost).sum())?;
         let foreign = read.iter().flatten().find_map(Slot::foreign);
         let made = match foreign {
             Some(_) => None,
@@ -168,13 +191,21 @@ fn read(graph: &Graph, model: &Model, host: &Device, device: &Device) -> Result<
         for (k, link) in body.links[outputs..end].iter().enumerate() {
             let slot = made.as_ref().and_then(|made| made.get(k).cloned());
             if let Some(place) = link.slot() {
-                slots[place] = Some(slot.unwrap_or(Slot::Foreign(foreign.unwrap_or(at))));
+                let slot = slot.unwrap_or(Slot::Foreign(foreign.unwrap_or(at)));
+                run.meter.hold(slot.bytes());
+                slots[place] = Some(slot);
+                is_held[place] = true;
             }
+        }
+        for place in body.links[inputs..end].iter().filter(|link| link.is_last()).filter_map(|link| link.slot()) {
+            let slot = slots[place].take().filter(|_| is_held[place]);
+            run.meter.release(slot.map_or(0, |slot| slot.bytes()));
         }
     }
     let mut outputs = Vec::new();
     for ((info, _), slot) in graph.outputs.iter().zip(&body.outputs) {
         let slot = slots[*slot].clone().ok_or_else(|| wrong("has an output that is never computed"))?;
+        run.meter.charge(slot.cost())?;
         outputs.push((&*info.name, reader.is_state(&slot)?, slot));
     }
     if let Some(at) = outputs.iter().find_map(|(.., slot)| slot.foreign()) {
@@ -284,28 +315,28 @@ fn is_in_order(places: &[usize], axes: &[[usize; 2]]) -> bool {
 
 /// Returns the extents of the tags of all inputs: those that are fixed, and small ones for the others.
 fn extents(graph: &Graph) -> Result<Vec<Vec<usize>>> {
-    let mut known: Vec<(Extent, usize)> = Vec::new();
+    let open = vec![Extent::Free; 3];
+    let mut known: HashMap<&str, usize> = HashMap::new();
     let mut out = Vec::new();
     for (k, (info, _)) in graph.inputs.iter().enumerate() {
         if !info.float {
             return Err(wrong(&format!("has an input of integers, {:?}; expected floats", info.name)));
         }
-        let open = vec![Extent::Free; 3];
         let dims = info.dims.as_ref().unwrap_or(&open);
         if k == 0 && !(2..=3).contains(&dims.len()) {
             return Err(wrong(&format!("has an input of {} axes; expected 2 or 3", dims.len())));
         }
         let mut own = Vec::new();
         for (axis, extent) in dims.iter().enumerate() {
-            let named = known.iter().find(|(name, _)| name == extent && *name != Extent::Free);
-            own.push(match (extent, named) {
+            let name = if let Extent::Named(name) = extent { Some(name.as_str()) } else { None };
+            own.push(match (extent, name.and_then(|name| known.get(name))) {
                 (Extent::Fixed(n), _) => *n,
-                (_, Some((_, n))) => *n,
+                (_, Some(n)) => *n,
                 _ if k == 0 && axis + 1 == dims.len() => features(graph)?,
                 _ if k == 0 => FREE[axis],
                 _ => 1,
             });
-            known.push((extent.clone(), own[axis]));
+            known.extend(name.map(|name| (name, own[axis])));
         }
         out.push(own);
     }
@@ -321,6 +352,15 @@ fn features(graph: &Graph) -> Result<usize> {
     });
     let why = "leaves the number of features open, and has no recurrent layer of constant weights";
     told.filter(|&n| n > 0).ok_or_else(|| wrong(why))
+}
+
+/// Names the limit of this reading instead of that of a run.
+fn too_large(error: Error) -> Error {
+    match error {
+        Error::Budget { limit, .. } => wrong(&format!("takes too much {limit} to look for its layers")),
+        Error::Node { source, .. } if matches!(*source, Error::Budget { .. }) => too_large(*source),
+        other => other,
+    }
 }
 
 fn wrong(why: &str) -> Error {

@@ -7,6 +7,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::io::convert::transpose;
 use crate::io::network::Function;
+use crate::io::onnx::meter::Cost;
 use crate::io::onnx::ops::{Args, Op, Recurrent};
 use crate::io::onnx::proto::{Attribute, AttributeValue, Node};
 use crate::io::onnx::run::{Run, Step};
@@ -65,6 +66,10 @@ impl<'a> Reader<'a> {
         if self.skip {
             return Ok(None);
         }
+        // Weights are copied to a layer of their own.
+        let weights: Cost = (0..read.len()).filter_map(fixed).map(|x| Cost::floats(x.len())).sum();
+        run.meter.charge(weights)?;
+        run.meter.hold(weights.bytes);
         let slot = |value| match value {
             Value::Tensor(x) => Slot::Tags(x),
             value => Slot::Extents(value),

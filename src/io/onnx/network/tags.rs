@@ -4,6 +4,9 @@ use crate::error::{Error, Result};
 
 /// Bits of the first tag. The others are the floats after it, which no weight has.
 const FIRST: u32 = 1e30f32.to_bits();
+/// Maximum number of tags of an activation, in addition to [`SHARE`] for each weight.
+const BASE: usize = 1 << 22;
+const SHARE: usize = 64;
 /// Maximum number of tags of a model.
 const MOST: usize = 1 << 26;
 
@@ -16,12 +19,19 @@ pub struct Tags {
 }
 
 /// Hands out tags.
-#[derive(Default)]
 pub struct Counter {
     used: usize,
+    /// Maximum of an activation.
+    most: usize,
 }
 
 impl Counter {
+    /// Creates a counter for a model with this number of weights.
+    pub fn new(weights: u64) -> Self {
+        let share = usize::try_from(weights).unwrap_or(usize::MAX).saturating_mul(SHARE);
+        Self { used: 0, most: share.saturating_add(BASE) }
+    }
+
     /// Whether a number is a tag.
     pub fn is_tag(&self, value: f32) -> bool {
         value.to_bits().checked_sub(FIRST).is_some_and(|tag| (tag as usize) < self.used)
@@ -33,8 +43,9 @@ impl Counter {
     /// [`Error::Format`] for a model with too many elements.
     pub fn next(&mut self, rows: usize, width: usize) -> Result<Tags> {
         let first = self.used as u32;
-        self.used = rows.checked_mul(width).and_then(|len| self.used.checked_add(len)).unwrap_or(usize::MAX);
-        match self.used <= MOST {
+        let len = rows.saturating_mul(width);
+        self.used = self.used.saturating_add(len);
+        match len <= self.most && self.used <= MOST {
             true => Ok(Tags { first, rows, width }),
             false => Err(Error::format("ONNX model", "fixes extents that are too large to look for its layers")),
         }
