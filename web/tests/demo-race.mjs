@@ -165,7 +165,7 @@ export const race = {
     let [before, earlier] = [await seen.pixels('gru')];
     while (before !== earlier) {
       earlier = before;
-      await seen.page.waitForTimeout(300);
+      await new Promise((done) => setTimeout(done, 300));
       before = await seen.pixels('gru');
     }
     await seen.press('race', 'start');
