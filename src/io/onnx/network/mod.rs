@@ -271,7 +271,7 @@ impl Reader<'_> {
                 axes
             }),
         };
-        match orders(&axes).any(|axes| is_in_order(&places, &axes)) {
+        match is_in_some_order(&places, &axes) {
             true => Ok(()),
             false => Err(Error::unsupported(name, "output", "other than the output of the last layer in its order")),
         }
@@ -293,24 +293,23 @@ impl Reader<'_> {
     }
 }
 
-/// Returns all orders of a few axes.
-fn orders(axes: &[[usize; 2]]) -> impl Iterator<Item = Vec<[usize; 2]>> {
-    let count = axes.len();
-    (0..count.pow(count as u32)).filter_map(move |code| {
-        let order: Vec<usize> = (0..count).map(|k| code / count.pow(k as u32) % count).collect();
-        let is_each = (0..count).all(|axis| order.contains(&axis));
-        is_each.then(|| order.iter().map(|&axis| axes[axis]).collect())
-    })
-}
-
-/// Whether places are those of axes with these extents and strides, the last axis fastest.
-fn is_in_order(places: &[usize], axes: &[[usize; 2]]) -> bool {
+/// Whether places are those of these axes, given as extents and strides, in some order.
+fn is_in_some_order(places: &[usize], axes: &[[usize; 2]]) -> bool {
+    let mut rest: Vec<[usize; 2]> = axes.iter().copied().filter(|[extent, _]| *extent > 1).collect();
+    // Strides differ, so the places tell the order, from the last axis to the first.
+    let (mut order, mut len) = (Vec::new(), 1);
+    while !rest.is_empty() {
+        let Some(next) = rest.iter().position(|[_, stride]| places.get(len) == Some(stride)) else { return false };
+        let axis = rest.remove(next);
+        len *= axis[0];
+        order.push(axis);
+    }
     let want = |at: usize| {
-        let place =
-            |(at, place): (usize, usize), &[extent, stride]: &[usize; 2]| (at / extent, place + at % extent * stride);
-        axes.iter().rev().fold((at, 0), place).1
+        let add =
+            |(at, place): (usize, usize), [extent, stride]: &[usize; 2]| (at / extent, place + at % extent * stride);
+        order.iter().fold((at, 0), add).1
     };
-    places.iter().enumerate().all(|(at, &place)| place == want(at))
+    places.len() == len && places.iter().enumerate().all(|(at, &place)| place == want(at))
 }
 
 /// Returns the extents of the tags of all inputs: those that are fixed, and small ones for the others.
