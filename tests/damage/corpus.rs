@@ -18,6 +18,7 @@ fn corpora_of_the_fuzz_targets() {
     let mut onnx = files(&[".onnx", ".pb"]);
     onnx.extend(seeds::operators());
     write("onnx", &onnx);
+    write("network", &with(&[".onnx"], seeds::networks(&device)));
     let audio = vec![
         Seed::new("small.nam", seeds::nam().into()),
         Seed::new("model.rnnn", seeds::rnnoise_text().into()),

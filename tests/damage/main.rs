@@ -13,6 +13,7 @@ mod common;
 mod corpus;
 mod deep;
 mod mutate;
+mod network;
 mod readers;
 mod seeds;
 #[path = "../common/zip.rs"]
@@ -26,7 +27,7 @@ use allocator::{Used, measure};
 use mutate::{Dice, damage};
 use seeds::{Seed, files};
 use wgru::Result;
-use wgru::io::TensorFile;
+use wgru::io::{TensorFile, onnx};
 
 /// Bytes that reading a file may take, in addition to [`SHARE`] per byte of the file.
 const ROOM: usize = 100_000_000;
@@ -271,4 +272,19 @@ fn onnx_models_survive_damage() {
     let mut seeds = files(&[".onnx", ".pb"]);
     seeds.extend(seeds::operators());
     hold("onnx", &seeds, |bytes| readers::onnx(&device, &loaded, bytes), Some(&run));
+}
+
+#[test]
+fn networks_of_onnx_survive_damage() {
+    let (device, loaded) = (readers::device(), RefCell::new(None));
+    let then = || {
+        if let Some(network) = loaded.take() {
+            network::try_out(&device, &network);
+        }
+        Ok(())
+    };
+    let mut seeds = files(&[".onnx"]);
+    seeds.extend(seeds::networks(&device));
+    let read = |bytes: &[u8]| onnx::load_network(&device, bytes).map(|network| drop(loaded.replace(Some(network))));
+    hold("network", &seeds, read, Some(&then));
 }

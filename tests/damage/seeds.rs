@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use wgru::io::{RecurrentWeights, TensorFile, add_verification, checkpoint_to_file, recurrent_to_file};
-use wgru::nn::{HostInput, Linear, Module, RecurrentConfig};
+use wgru::io::{RecurrentWeights, TensorFile, add_verification, checkpoint_to_file, onnx, recurrent_to_file};
+use wgru::nn::{
+    HostInput, LastState, LayerNorm, Linear, Module, RecurrentConfig, RecurrentOptions, Relu, Sequential, Tanh,
+};
 use wgru::train::{AdamConfig, HostData, Method, Optimizer, TrainOptions, Trainer, loss};
 use wgru::{Cell, Device, Rng};
 
@@ -40,7 +42,7 @@ impl Seed {
 pub fn files(endings: &[&str]) -> Vec<Seed> {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let mut out = Vec::new();
-    for folder in ["readers", "golden", "onnx/exported", "onnx/loops", "onnx/pytorch"] {
+    for folder in ["readers", "golden", "onnx/exported", "onnx/loops", "onnx/pytorch", "onnx/stacks"] {
         collect(&tests.join(folder), endings, &mut out);
     }
     if let Some(data) = std::env::var_os("WGRU_DATA") {
@@ -125,6 +127,57 @@ pub fn operators() -> Vec<Seed> {
     let mut out: Vec<Seed> = models.map(|(name, model)| Seed::new(format!("{name}.onnx"), model.to_vec())).collect();
     out.sort_by(|a, b| a.name.cmp(&b.name));
     out
+}
+
+/// ONNX models of networks: every kind of layer that a stack can have.
+pub fn networks(device: &Device) -> Vec<Seed> {
+    let rng = &mut Rng::new(4);
+    let recurrent = |config: RecurrentConfig, rng: &mut Rng| {
+        RecurrentConfig { batch_first: true, ..config }.build(device, rng).expect("a layer")
+    };
+    let linear = |from, to, rng: &mut Rng| Linear::new(device, from, to, true, rng).expect("a layer");
+    let last = |bidirectional, reverse| LastState { batch_first: true, bidirectional, reverse };
+    let learned = RecurrentOptions { learn_h0: true, clip: Some(0.5), ..RecurrentOptions::default() };
+    let (gru, lstm) = (RecurrentConfig::gru(2, 3), RecurrentConfig::lstm(2, 3));
+    let list = [
+        (
+            "layers",
+            Sequential::new()
+                .push("in", linear(2, 2, rng))
+                .push("tanh", Tanh)
+                .push("gru", recurrent(gru.clone(), rng))
+                .push("norm", LayerNorm::new(device, 3).expect("a layer"))
+                .push("relu", Relu)
+                .push("head", linear(3, 1, rng)),
+        ),
+        (
+            "directions",
+            Sequential::new()
+                .push("gru", recurrent(RecurrentConfig { layers: 2, bidirectional: true, ..gru.clone() }, rng))
+                .push("last", last(true, false))
+                .push("head", linear(6, 2, rng)),
+        ),
+        (
+            "backward",
+            Sequential::new()
+                .push("gru", recurrent(RecurrentConfig { reverse: true, bias: false, ..gru }, rng))
+                .push("last", last(false, true)),
+        ),
+        (
+            "states",
+            Sequential::new().push("lstm", recurrent(RecurrentConfig { options: learned, ..lstm.clone() }, rng)),
+        ),
+        ("peepholes", Sequential::new().push("lstm", recurrent(RecurrentConfig { peephole: true, ..lstm }, rng))),
+        (
+            "rnn",
+            Sequential::new()
+                .push("rnn", recurrent(RecurrentConfig::rnn(2, 3), rng))
+                .push("head", linear(3, 2, rng))
+                .push("last", last(false, false)),
+        ),
+    ];
+    let export = |model: &Sequential| onnx::export_blocking(model, &onnx::Input::of(model).expect("an input"));
+    list.iter().map(|(name, model)| Seed::new(format!("{name}.onnx"), export(model).expect("exported"))).collect()
 }
 
 /// Weights of recurrent layers in the layouts of Keras, PyTorch and ONNX.
