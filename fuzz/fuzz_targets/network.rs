@@ -1,4 +1,5 @@
-//! Fuzzes the reader of ONNX models that are stacks of layers. A network that was read is saved, read back and run.
+//! Fuzzes the reader of ONNX models that are stacks of layers. A network that was read is saved, read back and run,
+//! and compared with the model.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -12,5 +13,6 @@ fuzz_target!(|bytes: &[u8]| {
     let device = Device::cpu();
     if let Ok(read) = onnx::load_network(&device, bytes) {
         network::try_out(&device, &read);
+        network::agrees(&device, bytes, &read);
     }
 });

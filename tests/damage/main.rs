@@ -27,7 +27,7 @@ use allocator::{Used, measure};
 use mutate::{Dice, damage};
 use seeds::{Seed, files};
 use wgru::Result;
-use wgru::io::{TensorFile, onnx};
+use wgru::io::{Network, TensorFile, onnx};
 
 /// Bytes that reading a file may take, in addition to [`SHARE`] per byte of the file.
 const ROOM: usize = 100_000_000;
@@ -276,15 +276,20 @@ fn onnx_models_survive_damage() {
 
 #[test]
 fn networks_of_onnx_survive_damage() {
-    let (device, loaded) = (readers::device(), RefCell::new(None));
+    let (device, loaded) = (readers::device(), RefCell::<Option<(Vec<u8>, Network)>>::new(None));
     let then = || {
-        if let Some(network) = loaded.take() {
+        if let Some((bytes, network)) = loaded.take() {
             network::try_out(&device, &network);
+            network::agrees(&device, &bytes, &network);
         }
         Ok(())
     };
     let mut seeds = files(&[".onnx"]);
     seeds.extend(seeds::networks(&device));
-    let read = |bytes: &[u8]| onnx::load_network(&device, bytes).map(|network| drop(loaded.replace(Some(network))));
+    let read = |bytes: &[u8]| {
+        let network = onnx::load_network(&device, bytes)?;
+        loaded.replace(Some((bytes.to_vec(), network)));
+        Ok(())
+    };
     hold("network", &seeds, read, Some(&then));
 }
