@@ -45,14 +45,17 @@ impl Clone for Lines {
 impl Deref for Lines {
     type Target = [f32];
 
+    // Browser builds inline nothing that is not marked, and streams come here several times a step.
+    #[inline(always)]
     fn deref(&self) -> &[f32] {
-        &self.words[self.first..][..self.len]
+        &self.words[self.first..self.first + self.len]
     }
 }
 
 impl DerefMut for Lines {
+    #[inline(always)]
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.words[self.first..][..self.len]
+        &mut self.words[self.first..self.first + self.len]
     }
 }
 

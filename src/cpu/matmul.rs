@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::scratch;
-use super::simd::{Isa, LANES, Lanes, Vector, for_each_isa, load_part, store_part, unrolled};
+use super::simd::{Isa, LANES, Lanes, Vector, for_each_isa, load_part, store_part, unrolled, zeros};
 use super::thread_pool::{Parts, ThreadPool};
 use crate::kernel::IS_LEAN;
 use crate::kernels::MatMul;
@@ -338,9 +338,9 @@ unsafe fn sums<V: Lanes, const R: usize, const C: usize, const PACKED: bool>(
 ) -> [[V; C]; R] {
     // SAFETY: guaranteed by the caller.
     unsafe {
-        let mut acc = [[V::splat(0.0); C]; R];
+        let mut acc: [[V; C]; R] = zeros();
         if V::SUMS < 6 {
-            let mut sums = [V::splat(0.0); R];
+            let mut sums: [V; R] = zeros();
             // Unrolled twice: the loop overhead is comparable to the arithmetic.
             let mut k = 0;
             while k + 2 <= depth {
@@ -355,7 +355,7 @@ unsafe fn sums<V: Lanes, const R: usize, const C: usize, const PACKED: bool>(
             return acc;
         }
         for k in 0..depth {
-            let mut row = [V::splat(0.0); C];
+            let mut row: [V; C] = zeros();
             unrolled!(j < C, { row[j] = V::load(b.add(k * PANEL + j * LANES)) });
             let column = column::<R, PACKED>(a, row_step, k);
             unrolled!(i < R, {
@@ -421,7 +421,7 @@ struct Rows {
 unsafe fn add_rows<V: Lanes, const R: usize>(rows: Rows, a: *const f32, a_col: usize, to: *mut f32, n: usize) {
     // SAFETY: R elements of a, R rows of n floats, and n floats in to.
     unsafe {
-        let mut factors = [V::splat(0.0); R];
+        let mut factors: [V; R] = zeros();
         unrolled!(i < R, { factors[i] = V::splat(*a.add(i * a_col)) });
         let mut at = 0;
         while at + LANES <= n {
@@ -542,7 +542,7 @@ unsafe fn dots_by<V: Lanes, const C: usize>(
 unsafe fn together<V: Lanes, const C: usize>(a: *const f32, columns: [*const f32; C], k: usize) -> [V; C] {
     // SAFETY: the row and the columns have k elements.
     unsafe {
-        let mut acc = [V::splat(0.0); C];
+        let mut acc: [V; C] = zeros();
         let mut i = 0;
         while i + LANES <= k {
             let a = V::load(a.add(i));

@@ -5,7 +5,7 @@
 
 use super::int8::{self, Quantized};
 use super::lines::Lines;
-use super::simd::{Isa, LANES, Lanes, for_each_isa, unrolled};
+use super::simd::{Isa, LANES, Lanes, for_each_isa, unrolled, zeros};
 use super::sweep::Sweep;
 use crate::error::{Error, Result};
 use crate::precision::Precision;
@@ -309,7 +309,7 @@ unsafe fn group<V: Lanes, S: Storage, const G: usize, const M: usize, const U: u
         let words = p.words.cast::<S::Word>().add(block * p.depth.div_ceil(S::IN_WORD) * stride + gate * LANES);
         let mut x = [p.x; M];
         unrolled!(m < M, { x[m] = p.x.add((row + m) * p.depth) });
-        let mut sums = [[[V::splat(0.0); M]; G]; U];
+        let mut sums: [[[V; M]; G]; U] = zeros();
         let mut k = 0;
         while U > 2 && k + U <= p.depth {
             unrolled!(pair < U / 2, {
@@ -361,7 +361,7 @@ unsafe fn add_pair<V: Lanes, S: Storage, const G: usize, const M: usize, const U
             });
             return;
         }
-        let mut w = [[V::splat(0.0); 2]; G];
+        let mut w: [[V; 2]; G] = zeros();
         unrolled!(g < G, { w[g] = S::load::<V>(words.add(g * LANES), stride) });
         unrolled!(i in [0 1], {
             unrolled!(m < M, {

@@ -57,9 +57,11 @@ const ARM: u32 = 0x13b5;
 const QUALCOMM: u32 = 0x5143;
 const IMAGINATION: u32 = 0x1010;
 
-/// Whether the adapter's name contains `part`, in lower case.
+/// Whether the adapter's name contains `part`, in any case. Compares bytes, because searching in strings adds to browser
+/// builds.
 fn has(info: &wgpu::AdapterInfo, part: &str) -> bool {
-    info.name.to_ascii_lowercase().contains(part)
+    let part = part.as_bytes();
+    part.is_empty() || info.name.as_bytes().windows(part.len()).any(|word| word.eq_ignore_ascii_case(part))
 }
 
 /// Properties and limits of an adapter, in WebGPU's terms.
@@ -76,7 +78,7 @@ pub struct AdapterReport {
     pub vendor: &'static str,
     /// Its kind.
     pub class: AdapterClass,
-    /// Optional features in use.
+    /// Names of the device's optional features, of those that this crate uses.
     pub features: Vec<String>,
     /// Largest binding in bytes.
     pub max_binding: u64,
@@ -107,11 +109,11 @@ impl AdapterReport {
             driver: [&info.driver, &info.driver_info].map(|s| s.trim()).join(" ").trim().to_string(),
             vendor: vendor(info),
             class: AdapterClass::of(info),
-            features: features.iter_names().map(|(name, _)| name.to_string()).collect(),
+            features: requirements::used(features).map(String::from).collect(),
             max_binding: limits.max_storage_buffer_binding_size,
             max_buffer: limits.max_buffer_size,
             max_groups: limits.max_compute_workgroups_per_dimension,
-            max_loops: if info.name.contains("llvmpipe") { MOST_LOOPS } else { u64::MAX },
+            max_loops: if has(info, "llvmpipe") { MOST_LOOPS } else { u64::MAX },
             workgroup_memory: limits.max_compute_workgroup_storage_size,
             cached_workgroup_memory: info.vendor == ARM || has(info, "mali") || has(info, "immortalis"),
             subgroup: match features.contains(wgpu::Features::SUBGROUP)
@@ -187,10 +189,10 @@ async fn enumerate() -> Result<Vec<wgpu::Adapter>> {
 /// Returns the best adapter whose name contains `wanted`, or else `WGRU_ADAPTER`.
 pub(super) async fn best(wanted: Option<&str>) -> Result<wgpu::Adapter> {
     let wanted = wanted.map(str::to_string).or_else(|| setting("WGRU_ADAPTER"));
-    let wanted = wanted.unwrap_or_default().to_ascii_lowercase();
+    let wanted = wanted.unwrap_or_default();
     let found = enumerate().await?;
     let names: Vec<_> = found.iter().map(|a| a.get_info().name).collect();
-    found.into_iter().find(|a| a.get_info().name.to_ascii_lowercase().contains(&wanted)).ok_or_else(|| {
+    found.into_iter().find(|a| has(&a.get_info(), &wanted)).ok_or_else(|| {
         let filter = if wanted.is_empty() { String::new() } else { format!(" named like {wanted:?}") };
         let hint = match cfg!(target_arch = "wasm32") {
             true => "the browser has none",

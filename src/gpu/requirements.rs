@@ -23,6 +23,17 @@ pub struct Requirements {
 /// Optional features that kernels can use.
 const FEATURES: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::PIPELINE_CACHE);
 
+/// Names of the features of a device that this crate can use. `Features::iter_names` would add the names of all features
+/// to browser builds.
+pub(super) fn used(features: wgpu::Features) -> impl Iterator<Item = &'static str> {
+    let known = [
+        (wgpu::Features::TIMESTAMP_QUERY, "TIMESTAMP_QUERY"),
+        (wgpu::Features::PIPELINE_CACHE, "PIPELINE_CACHE"),
+        (wgpu::Features::SUBGROUP, "SUBGROUP"),
+    ];
+    known.into_iter().filter(move |(feature, _)| features.contains(*feature)).map(|(_, name)| name)
+}
+
 /// Returns the features and limits that a host should request from this adapter. Limits of textures and render
 /// pipelines are the lowest defaults of wgpu.
 ///

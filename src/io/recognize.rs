@@ -2,6 +2,7 @@
 
 use super::signature::{HDF5, NPY, TORCH_LEGACY, is_safetensors};
 use crate::error::Error;
+use crate::kernel::IS_LEAN;
 
 /// An offset, the bytes expected there, and the kind of file that they identify.
 type Signature = (usize, &'static [u8], &'static str);
@@ -61,6 +62,10 @@ const FOREIGN: [Signature; 33] = [
     (0, b"\0asm", "a WebAssembly module, not a model"),
 ];
 
+/// Whether readers name other kinds of files. A page that only runs recurrent layers gives its module nothing but
+/// safetensors files: the package converts others in a module without GPU.
+const NAMES_KINDS: bool = !(IS_LEAN && cfg!(feature = "gpu"));
+
 /// Describes a known kind of file and what to do with it, as a phrase that follows "it is". Readers use it in errors
 /// when they are given a different kind of file.
 pub(crate) fn recognize(bytes: &[u8]) -> Option<&'static str> {
@@ -82,7 +87,7 @@ pub(crate) fn recognize(bytes: &[u8]) -> Option<&'static str> {
 
 /// Returns the error of a reader that `expected` another kind of file.
 pub(super) fn foreign(source: &str, bytes: &[u8], expected: &str) -> Error {
-    match recognize(bytes) {
+    match if NAMES_KINDS { recognize(bytes) } else { None } {
         Some(kind) => Error::format(source, format!("not {expected}: it is {kind}")),
         None => {
             let start = &bytes[..bytes.len().min(8)];

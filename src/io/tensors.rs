@@ -1,7 +1,7 @@
 //! A dictionary of named tensors in memory.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use super::element::count;
 use crate::error::{Error, Result};
@@ -9,12 +9,37 @@ use crate::error::{Error, Result};
 /// The name under which files store their metadata.
 pub(super) const METADATA: &str = "__metadata__";
 
-/// Returns the numbers below `len`, sorted by `compare`. One function serves all lists, because sorting adds about 3 KB
-/// of code per element type.
+/// A number below the length of a list, in the order of the list's elements.
+struct Place<'a> {
+    index: usize,
+    compare: &'a dyn Fn(usize, usize) -> Ordering,
+}
+
+impl Ord for Place<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.compare)(self.index, other.index)
+    }
+}
+
+impl PartialOrd for Place<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Place<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Place<'_> {}
+
+/// Returns the numbers below `len`, sorted by `compare`. A heap adds about 3 KB less to browser builds than the sorts of
+/// slices, and one function serves all lists.
 pub(super) fn sorted_order(len: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..len).collect();
-    order.sort_unstable_by(|&a, &b| compare(a, b));
-    order
+    let places: BinaryHeap<Place> = (0..len).map(|index| Place { index, compare }).collect();
+    places.into_sorted_vec().into_iter().map(|place| place.index).collect()
 }
 
 /// A set of names. They are sorted, because a hash set would add to the size of browser builds.

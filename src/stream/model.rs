@@ -55,7 +55,7 @@ impl Head {
             None => vec![0.0; units],
         };
         let weights = options.weights.in_stream(weight.dims()[1]);
-        if weights == Precision::F32 && SmallHead::suits(units) && SmallStack::suits(weight.dims()[1]) {
+        if weights == Precision::F32 && SmallHead::suits(units, weight.dims()[1]) {
             return Ok(Self::Small(SmallHead::new(Isa::detect(), &w, bias)));
         }
         Ok(Self::Packed { w: Packed::new(&w, 1, units, weights)?, bias })
@@ -153,13 +153,13 @@ impl States {
     }
 
     /// Index of the states before a step.
-    #[inline]
+    #[inline(always)]
     fn at(&self) -> usize {
-        self.half * (self.both.len() / 2)
+        if self.half == 0 { 0 } else { self.both.len() / 2 }
     }
 
     /// `h` of the last layer, and what follows it.
-    #[inline]
+    #[inline(always)]
     pub fn last(&self) -> &[f32] {
         &self.both[self.at() + self.last..]
     }
@@ -245,7 +245,7 @@ impl Model {
     pub fn is_small(c: &RecurrentConfig, options: StreamOptions) -> bool {
         let is_plain = c.activations.is_empty();
         let weights = options.weights.in_stream(c.hidden);
-        SmallStack::suits(c.hidden) && is_plain && options.batch == 1 && weights == Precision::F32
+        SmallStack::suits(c.cell, c.hidden) && is_plain && options.batch == 1 && weights == Precision::F32
     }
 
     pub fn new(layer: &Recurrent, cell: Cell, options: StreamOptions) -> Result<Self> {

@@ -58,6 +58,6 @@ impl From<Fault> for JsValue {
 
 /// The error of a panic.
 pub fn panic(message: &str) -> JsValue {
-    let code = if message.contains("capacity overflow") { "out-of-memory" } else { "panic" };
+    let code = if message.ends_with("capacity overflow") { "out-of-memory" } else { "panic" };
     Fault { code, message: message.into() }.into()
 }

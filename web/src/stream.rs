@@ -10,13 +10,24 @@ use crate::fault::{Fault, Result};
 use crate::network::{Network, Spec};
 use crate::options::Options;
 
-/// A stream with fixed buffers for its frame and its output.
+/// Most steps of a block: as many as a quantum of Web Audio has frames.
+const MOST_STEPS: usize = 128;
+/// Most numbers in a buffer of several steps.
+const MOST_NUMBERS: usize = 16_384;
+
+/// A stream with fixed buffers for blocks of frames and their outputs.
 #[wasm_bindgen]
 #[derive(Clone)]
 pub struct Stream {
     inner: wgru::Stream,
-    frame: Vec<f32>,
-    output: Vec<f32>,
+    /// Number of steps of a block.
+    steps: usize,
+    /// Numbers of one frame, and of one output.
+    lengths: [usize; 2],
+    /// `[steps, batch, input]`
+    frames: Vec<f32>,
+    /// `[steps, batch, outputs]`
+    outputs: Vec<f32>,
     /// Whether the first features of the frame are added to the output.
     skip: bool,
 }
@@ -24,15 +35,29 @@ pub struct Stream {
 impl Stream {
     /// Allocates the buffers for `inner`.
     fn around(mut inner: wgru::Stream, skip: bool) -> Result<Self> {
-        let frame = vec![0.0; inner.batch() * inner.input()];
+        let rows = inner.batch();
+        let frame = vec![0.0; rows * inner.input()];
         // A first step finds the width of the output, and touches every memory page.
-        let output = inner.step(&frame)?.to_vec();
+        let width = inner.step(&frame)?.len();
         inner.reset();
-        if skip && frame.len() < output.len() {
-            let (input, output) = (inner.input(), output.len() / inner.batch());
+        if skip && frame.len() < width {
+            let (input, output) = (inner.input(), width / rows);
             return Err(Fault::shape("skip", &format!("frames of at least {output} features"), &[input]));
         }
-        Ok(Self { inner, frame, output, skip })
+        let steps = (MOST_NUMBERS / frame.len().max(width)).clamp(1, MOST_STEPS);
+        let lengths = [frame.len(), width];
+        let [frames, outputs] = lengths.map(|n| vec![0.0; steps * n]);
+        Ok(Self { inner, steps, lengths, frames, outputs, skip })
+    }
+
+    /// Adds the first features of the frames to the outputs, if the network does.
+    fn add_frames(&mut self, steps: usize) {
+        if !self.skip {
+            return;
+        }
+        let [input, width] = self.lengths.map(|n| n / self.inner.batch());
+        let rows = self.outputs.chunks_exact_mut(width).zip(self.frames.chunks_exact(input));
+        rows.take(steps * self.inner.batch()).for_each(|(y, x)| y.iter_mut().zip(x).for_each(|(y, x)| *y += x));
     }
 }
 
@@ -67,41 +92,52 @@ impl Stream {
         Self::around(network.stream(options)?, network.is_skip())
     }
 
-    /// Address of the frame.
+    /// Address of the frames.
     #[wasm_bindgen(getter, js_name = framePointer)]
     pub fn frame_pointer(&self) -> u32 {
-        self.frame.as_ptr() as u32
+        self.frames.as_ptr() as u32
     }
 
-    /// Length of the frame, in numbers.
+    /// Length of one frame, in numbers.
     #[wasm_bindgen(getter, js_name = frameLength)]
     pub fn frame_length(&self) -> u32 {
-        self.frame.len() as u32
+        self.lengths[0] as u32
     }
 
-    /// Address of the output.
+    /// Address of the outputs.
     #[wasm_bindgen(getter, js_name = outputPointer)]
     pub fn output_pointer(&self) -> u32 {
-        self.output.as_ptr() as u32
+        self.outputs.as_ptr() as u32
     }
 
-    /// Length of the output, in numbers.
+    /// Length of one output, in numbers.
     #[wasm_bindgen(getter, js_name = outputLength)]
     pub fn output_length(&self) -> u32 {
-        self.output.len() as u32
+        self.lengths[1] as u32
     }
 
-    /// Runs one step on the frame, and writes the output.
+    /// Number of frames, and of outputs, that the buffers hold.
+    #[wasm_bindgen(getter)]
+    pub fn steps(&self) -> u32 {
+        self.steps as u32
+    }
+
+    /// Runs one step on the first frame, and writes the first output.
     pub fn step(&mut self) {
-        if let Ok(output) = self.inner.step(&self.frame) {
-            self.output.copy_from_slice(output);
+        let [frame, output] = self.lengths;
+        if let Ok(values) = self.inner.step(&self.frames[..frame]) {
+            self.outputs[..output].copy_from_slice(values);
         }
-        if self.skip {
-            let rows = self.inner.batch();
-            let (input, width) = (self.inner.input(), self.output.len() / rows);
-            let rows = self.output.chunks_exact_mut(width).zip(self.frame.chunks_exact(input));
-            rows.for_each(|(y, x)| y.iter_mut().zip(x).for_each(|(y, x)| *y += x));
-        }
+        self.add_frames(1);
+    }
+
+    /// Runs the first `steps` frames, and writes their outputs.
+    pub fn process(&mut self, steps: u32) {
+        let steps = (steps as usize).min(self.steps);
+        let [frames, outputs] = self.lengths.map(|n| steps * n);
+        // The lengths match, so it cannot fail.
+        _ = self.inner.process(&self.frames[..frames], &mut self.outputs[..outputs]);
+        self.add_frames(steps);
     }
 
     /// Resets the states of all sequences.

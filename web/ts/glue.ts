@@ -76,7 +76,10 @@ export interface GlueStream extends Freed {
   readonly frameLength: number;
   readonly outputPointer: number;
   readonly outputLength: number;
+  /** Number of frames, and of outputs, at the pointers. */
+  readonly steps: number;
   step(): void;
+  process(steps: number): void;
   reset(): void;
   state(): Floats;
   setState(state: Float32Array): void;

@@ -78,6 +78,11 @@ function checkFrame(frame: ArrayLike<number>, length: number): void {
     if (typeof frame[i] !== 'number') fail('value', `frame[${i}]: expected a number, got ${show(frame[i])}`);
 }
 
+/** Copies `count` numbers. Unlike `set` of a `subarray`, it does not allocate. */
+function copy(from: Float32Array, first: number, to: Float32Array, at: number, count: number): void {
+  for (let i = 0; i < count; i++) to[at + i] = from[first + i] as number;
+}
+
 /**
  * Runs a network frame by frame on the CPU, in the calling thread, without waiting or allocating.
  *
@@ -96,8 +101,8 @@ export class Stream extends Freeable {
   private inner: GlueStream | undefined;
   // Views of the module's memory, which become invalid when it grows.
   private buffer: ArrayBufferLike | undefined;
-  private input = new Float32Array();
-  private result = new Float32Array();
+  private frames = new Float32Array();
+  private outputs = new Float32Array();
 
   /** @internal */
   constructor(
@@ -122,8 +127,8 @@ export class Stream extends Freeable {
     const { buffer } = this.instance.memory;
     if (buffer === this.buffer) return;
     this.buffer = buffer;
-    this.input = new Float32Array(buffer, inner.framePointer, inner.frameLength);
-    this.result = new Float32Array(buffer, inner.outputPointer, inner.outputLength);
+    this.frames = new Float32Array(buffer, inner.framePointer, inner.steps * this.frame.length);
+    this.outputs = new Float32Array(buffer, inner.outputPointer, inner.steps * this.output.length);
   }
 
   /** Runs one step on `frame`, which is copied to `this.frame`, or on the values there. Returns `output`. */
@@ -134,15 +139,50 @@ export class Stream extends Freeable {
       this.frame.set(frame);
     }
     this.look(inner);
-    this.input.set(this.frame);
+    this.frames.set(this.frame);
     try {
       inner.step();
     } catch (thrown) {
       throw this.instance.failed(thrown, this.age);
     }
     this.look(inner);
-    this.output.set(this.result);
+    copy(this.outputs, 0, this.output, 0, this.output.length);
     return this.output;
+  }
+
+  /**
+   * Runs as many steps as `input` has frames: reads `[steps, batch, input]` and writes `[steps, batch, outputs]` to
+   * `output`, which is returned. Gives the same numbers as `step` for each frame, in less time. `output` may be `input`
+   * if an output has as many numbers as a frame. Without `output`, it allocates one.
+   *
+   * ```js
+   * process([[input]], [[output]]) {
+   *   this.stream.process(input, output);
+   *   return true;
+   * }
+   * ```
+   */
+  process(input: Float32Array, output?: Float32Array): Float32Array {
+    const inner = this.open;
+    const [frame, width] = [this.frame.length, this.output.length];
+    const steps = Math.ceil(floats('input', input).length / frame);
+    if (input.length !== steps * frame) fail('shape', `input: expected frames of ${frame} numbers, got ${input.length}`);
+    const to = output === undefined ? new Float32Array(steps * width) : floats('output', output);
+    if (to.length !== steps * width) fail('shape', `output: expected ${steps * width} numbers, got ${to.length}`);
+    const most = inner.steps;
+    for (let done = 0; done < steps; done += most) {
+      const count = Math.min(most, steps - done);
+      this.look(inner);
+      copy(input, done * frame, this.frames, 0, count * frame);
+      try {
+        inner.process(count);
+      } catch (thrown) {
+        throw this.instance.failed(thrown, this.age);
+      }
+      this.look(inner);
+      copy(this.outputs, 0, to, done * width, count * width);
+    }
+    return to;
   }
 
   /** Resets the states of all sequences. */

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{StepThreads, Weights, blocks, by_groups, covers, over_rows, product};
 use crate::cell::Cell;
-use crate::cpu::simd::{Isa, Lanes, for_each_isa, load_part, store_part, unrolled};
+use crate::cpu::simd::{Isa, Lanes, for_each_isa, load_part, store_part, unrolled, zeros};
 use crate::cpu::thread_pool::ThreadPool;
 use crate::kernel::words;
 use crate::kernels::Fused;
@@ -201,7 +201,7 @@ impl At<'_> {
         let at = p.gates_at(s.d, s.t, self.row, p.cell().saved()) + self.unit;
         // SAFETY: offsets of the kernel's contract.
         unsafe {
-            let mut saved = [V::splat(0.0); N];
+            let mut saved: [V; N] = zeros();
             unrolled!(i < N, { saved[i] = load_part(s.run.saved.add(at + i * p.hidden as usize), self.count) });
             saved
         }
@@ -223,7 +223,7 @@ impl At<'_> {
         unsafe {
             let (dh, one) = (self.take_shown::<V>(), V::splat(1.0));
             if self.mark() & VALID == 0 {
-                self.put_gates([V::splat(0.0); 4]);
+                self.put_gates(zeros::<[V; 4]>());
                 return self.put_carry(0, dh);
             }
             let [r, z, n, c] = self.saved::<V, 4>();
@@ -242,7 +242,7 @@ impl At<'_> {
         unsafe {
             let (dh, dc, one) = (self.take_shown::<V>(), self.take::<V>(1), V::splat(1.0));
             if self.mark() & VALID == 0 {
-                self.put_gates([V::splat(0.0); 4]);
+                self.put_gates(zeros::<[V; 4]>());
                 self.put_carry(0, dh);
                 return self.put_carry(1, dc);
             }

@@ -11,7 +11,7 @@ use std::ops::Range;
 pub use backward::backward;
 pub use forward::forward;
 
-use super::simd::{LANES, Lanes, unrolled};
+use super::simd::{LANES, Lanes, unrolled, zeros};
 use super::thread_pool::ThreadPool;
 use crate::kernel::IS_LEAN;
 use crate::kernels::Fused;
@@ -117,7 +117,7 @@ unsafe fn accumulate<V: Lanes, const G: usize, const M: usize>(
             unrolled!(g < G, { V::add_products(&mut sum[g], weights.add(g * BLOCK), row) });
             return;
         }
-        let mut w = [V::splat(0.0); G];
+        let mut w: [V; G] = zeros();
         unrolled!(g < G, { w[g] = V::load(weights.add(g * BLOCK)) });
         unrolled!(m < M, {
             let v = V::splat(*v[m].add(k));
@@ -146,7 +146,7 @@ unsafe fn product<V: Lanes, const G: usize, const M: usize>(weights: Weights, v:
     if V::SUMS < 6 {
         // SAFETY: the caller upholds the same contract.
         unsafe {
-            let mut all = [[V::splat(0.0); M]; G];
+            let mut all: [[V; M]; G] = zeros();
             // One row takes two or three gates at a time: it then reads large matrices in fewer passes.
             if const { M == 1 && G == 3 && !IS_LEAN } {
                 return gate_sums(weights, v);
@@ -193,7 +193,7 @@ unsafe fn sums<V: Lanes, const G: usize, const M: usize, const U: usize>(
     unsafe {
         let mut rows = [std::ptr::null(); M];
         unrolled!(m < M, { rows[m] = v[m] });
-        let mut sums = [[[V::splat(0.0); M]; G]; U];
+        let mut sums: [[[V; M]; G]; U] = zeros();
         if bias {
             unrolled!(g < G, { sums[0][g] = [V::load(at.add(depth * row + g * BLOCK)); M] });
         }

@@ -109,6 +109,17 @@ impl Isa {
     }
 }
 
+/// Returns arrays of vectors, all zeros. The compiler fills `[V::splat(0.0); N]` in a loop, which would keep the array in
+/// memory in browser builds.
+///
+/// # Safety
+/// `T` must be a vector, or nested arrays of vectors.
+#[inline(always)]
+pub unsafe fn zeros<T: Copy>() -> T {
+    // SAFETY: 0.0 has no bits set.
+    unsafe { std::mem::zeroed() }
+}
+
 /// Unrolls a loop over the given literals, or of up to eight iterations. Arrays indexed by its constant stay in
 /// registers, even in browser builds, where the compiler optimizes for size and unrolls little.
 macro_rules! unrolled {

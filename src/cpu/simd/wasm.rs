@@ -2,7 +2,7 @@
 
 use super::Vector;
 use super::pair::Pair;
-use super::{Lanes, ROOT_HALF, unrolled};
+use super::{Lanes, ROOT_HALF, unrolled, zeros};
 use std::arch::wasm32::*;
 
 /// One WebAssembly vector.
@@ -162,7 +162,7 @@ unsafe impl Lanes for Simd128 {
     // Processes one vector at a time, because browser compilers keep the order of instructions and have 15 registers.
     #[inline(always)]
     unsafe fn add_products<const M: usize>(sums: &mut [Self; M], from: *const f32, v: [f32; M]) {
-        let mut s = [f32x4_splat(0.0); M];
+        let mut s: [v128; M] = unsafe { zeros() };
         unrolled!(m < M, { s[m] = f32x4_splat(v[m]) });
         macro_rules! part {
             ($i:literal: $half:tt $quad:tt) => {

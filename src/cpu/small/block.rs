@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use crate::cell::Cell;
 use crate::cpu::equations::{self, Units};
-use crate::cpu::simd::{Activations, Lanes, Vector, unrolled};
+use crate::cpu::simd::{Activations, Lanes, Vector, unrolled, zeros};
+use crate::kernel::IS_LEAN;
 
 use super::blocks::{Block, early, has_room};
 use super::{Layer, Part, Places, inputs};
@@ -51,8 +52,10 @@ pub(super) unsafe fn run<V: Lanes, A: Activations>(layer: &Layer, places: &Place
     unsafe {
         match layer.cell {
             Cell::Gru => steps::<V, A, ResetAfter, 3>(layer, places),
-            Cell::GruResetBefore => steps::<V, A, ResetGates, 2>(layer, places),
             Cell::Lstm => steps::<V, A, Lstm, 4>(layer, places),
+            // `SmallStack::suits` excludes the other cells.
+            _ if IS_LEAN => {}
+            Cell::GruResetBefore => steps::<V, A, ResetGates, 2>(layer, places),
             Cell::Rnn => steps::<V, A, Tanh, 1>(layer, places),
             Cell::RnnRelu => steps::<V, A, Relu, 1>(layer, places),
         }
@@ -161,12 +164,11 @@ unsafe fn block<W: Vector, A: Activations, E: Equations, const G: usize, const M
 ) {
     // SAFETY: guaranteed by the caller.
     unsafe {
-        let zero = W::splat(0.0);
-        let mut x = [[[zero; M]; G]; 1];
+        let mut x: [[[W; M]; G]; 1] = zeros();
         let first = if p.has_terms { terms } else { words };
         unrolled!(g < G, { unrolled!(m < M, { x[0][g][m] = W::load(first.add((g * M + m) * W::WIDTH)) }) });
         words = words.add(G * M * W::WIDTH);
-        let mut sums = [[[zero; M]; G]; C];
+        let mut sums: [[[W; M]; G]; C] = zeros();
         if E::IS_APART {
             unrolled!(m < M, { sums[0][G - 1][m] = W::load(words.add(m * W::WIDTH)) });
             words = words.add(M * W::WIDTH);
@@ -194,7 +196,7 @@ unsafe fn block<W: Vector, A: Activations, E: Equations, const G: usize, const M
         add_products(&mut sums, early(G, M)..G, words, from, p.hidden);
         unrolled!(m < M, {
             let unit = unit + m * W::WIDTH;
-            let mut here = [zero; G];
+            let mut here: [W; G] = zeros();
             unrolled!(g < G, { here[g] = if g < early(G, M) { sums[0][g][m] } else { sum_of(&sums, g, m) } });
             E::apply(&At::<W, A, G, M> {
                 activations: PhantomData,

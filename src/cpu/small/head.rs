@@ -1,5 +1,6 @@
 //! A linear layer of few outputs after a layer of few units.
 
+use super::MOST_UNITS;
 use crate::cpu::lines::Lines;
 use crate::cpu::simd::{Isa, Lanes, Vector, function_of_isa};
 
@@ -14,8 +15,8 @@ pub(crate) struct SmallHead {
 impl SmallHead {
     /// Whether sums over the units of one output at a time are the fastest. From more outputs on, it is faster to compute
     /// sixteen at a time.
-    pub fn suits(outputs: usize) -> bool {
-        outputs <= 4
+    pub fn suits(outputs: usize, hidden: usize) -> bool {
+        outputs <= 4 && hidden <= MOST_UNITS
     }
 
     pub fn new(isa: Isa, weights: &[f32], bias: Vec<f32>) -> Self {

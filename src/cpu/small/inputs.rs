@@ -1,6 +1,6 @@
 //! The input terms of all gates for many steps, as one product that reads each weight once for several frames.
 
-use crate::cpu::simd::{Lanes, Vector, unrolled};
+use crate::cpu::simd::{Lanes, Vector, unrolled, zeros};
 
 use super::blocks::{Block, has_room};
 use super::{Layer, Part};
@@ -74,7 +74,7 @@ unsafe fn frames<V: Lanes, W: Vector, const G: usize, const M: usize>(mut rows: 
 unsafe fn few<W: Vector, const G: usize, const M: usize, const N: usize>(rows: Rows) -> usize {
     // SAFETY: guaranteed by the caller.
     unsafe {
-        let mut sums = [[[W::splat(0.0); M]; G]; N];
+        let mut sums: [[[W; M]; G]; N] = zeros();
         unrolled!(g < G, {
             unrolled!(m < M, {
                 let bias = W::load(rows.words.add((g * M + m) * W::WIDTH));
@@ -83,7 +83,7 @@ unsafe fn few<W: Vector, const G: usize, const M: usize, const N: usize>(rows: R
         });
         let mut words = rows.words.add((G + rows.skipped) * M * W::WIDTH);
         for k in 0..rows.input {
-            let mut x = [W::splat(0.0); N];
+            let mut x: [W; N] = zeros();
             unrolled!(n < N, { x[n] = W::splat(*rows.x.add(n * rows.input + k)) });
             unrolled!(g < G, {
                 unrolled!(m < M, {

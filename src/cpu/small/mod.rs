@@ -104,10 +104,10 @@ struct Places {
 }
 
 impl SmallStack {
-    /// Whether these steps are the fastest for layers of `hidden` units. Browser builds without training leave them out,
-    /// because of the code size.
-    pub fn suits(hidden: usize) -> bool {
-        hidden <= MOST_UNITS && !IS_LEAN
+    /// Whether these steps are the fastest for layers of `hidden` units. Browser builds without training only have those
+    /// of the two most common cells, because of the code size.
+    pub fn suits(cell: Cell, hidden: usize) -> bool {
+        hidden <= MOST_UNITS && (!IS_LEAN || matches!(cell, Cell::Gru | Cell::Lstm))
     }
 
     /// Packs `layers`, which must have `hidden` units each. Their activations are the fast ones if `is_fast`.
