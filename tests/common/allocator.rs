@@ -72,7 +72,7 @@ static ALLOCATOR: Counting = Counting;
 pub struct Used {
     /// Peak bytes that this thread held in addition to those it held before.
     pub memory: usize,
-    /// Processor time of this thread.
+    /// Processor time of this thread, divided by `WGRU_SLOWDOWN` if that is set, for programs under a sanitizer.
     pub time: Duration,
 }
 
@@ -81,6 +81,11 @@ fn clock(start: Instant) -> Duration {
     let ran = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
     let ran = ran.and_then(|text| text.split_whitespace().next()?.parse().ok());
     ran.map_or_else(|| start.elapsed(), Duration::from_nanos)
+}
+
+/// Returns how many times as slow as usual this program is.
+fn slowdown() -> u32 {
+    std::env::var("WGRU_SLOWDOWN").map_or(1, |times| times.parse().expect("WGRU_SLOWDOWN is a whole number"))
 }
 
 /// Runs `work` and measures it. A refused request is reported as case `number` of `what`.
@@ -92,5 +97,6 @@ pub fn measure<T>(what: &'static str, number: u64, work: impl FnOnce() -> T) -> 
     DOING.set((what, number));
     let result = work();
     DOING.set(("nothing", 0));
-    (result, Used { memory: (HELD.get().1 - before) as usize, time: clock(start) - started })
+    let memory = (HELD.get().1 - before) as usize;
+    (result, Used { memory, time: (clock(start) - started) / slowdown() })
 }
