@@ -26,13 +26,20 @@ for manifest in cli/Cargo.toml report/Cargo.toml capi/Cargo.toml web/Cargo.toml 
 done
 grep -q "\"version\": \"$version\"" web/package.json || fail 'web/package.json has another version'
 grep -q "^## \[$version\]" CHANGELOG.md || fail "CHANGELOG.md has no section [$version]"
+if [ "$mode" = --tag ] && sed -n '/^## \[Unreleased\]/,/^## \[[0-9]/p' CHANGELOG.md | grep '^- ' >/dev/null; then
+    fail 'CHANGELOG.md has entries under [Unreleased]; move them to the section of the version'
+fi
 [ -z "$(git status --porcelain)" ] || fail 'the work tree has changes; commit them first'
 ! git rev-parse -q --verify "refs/tags/v$version" >/dev/null || fail "the tag v$version exists"
 
 step 'licences and advisories of dependencies'
 if cargo deny --version >/dev/null 2>&1; then
-    for manifest in Cargo.toml cli/Cargo.toml capi/Cargo.toml; do
-        cargo deny --manifest-path "$manifest" check --config deny.toml
+    for folder in . cli capi report web python apps/plugin; do
+        cargo deny --manifest-path "$folder/Cargo.toml" --config deny.toml --log-level error check --hide-inclusion-graph
+    done
+    # These are not distributed.
+    for folder in apps/desktop integrations/datafusion; do
+        cargo deny --manifest-path "$folder/Cargo.toml" --config deny.toml --log-level error check advisories
     done
 else
     skipped+=('cargo-deny is not installed')
