@@ -127,6 +127,10 @@ export async function optionsOfStreamsAreRefusedByName() {
   for (const frame of ['ab', [1, '2'], [1, undefined], [1, null], [1n, 2n], new BigInt64Array(2)]) await refused('value', 'frame[', async () => stream.step(frame), frame);
   await refused('shape', 'frame', async () => stream.step([1]), 1);
   for (const state of [[1, 2, 3, 4], new Float64Array(4), null, undefined]) await refused('dtype', 'state', async () => stream.setState(state), state);
+  for (const values of [[1, 2], new Float64Array(2), null, undefined]) await refused('dtype', 'input', async () => stream.process(values), values);
+  for (const values of [[1, 2, 3, 4], new Float64Array(4), null]) await refused('dtype', 'output', async () => stream.process(new Float32Array(2), values), values);
+  await refused('shape', 'input', async () => stream.process(new Float32Array(3)), 3);
+  await refused('shape', 'output', async () => stream.process(new Float32Array(2), new Float32Array(5)), 5);
   assert(stream.step(new Float64Array(2)).length === 4, 'a frame may be any array of numbers');
   device.free();
 }
@@ -201,6 +205,7 @@ export async function everyRejectionIsTypedWhateverIsGiven() {
     onnx: [(inputs) => model.run(inputs), { x: { data: noise(4), dims: [1, 1, 4] } }],
     frames: [(inputs) => frames.run(inputs), { x: { data: noise(4), dims: [1, 1, 4] } }],
     step: [async (frame) => stream.step(frame), noise(3)],
+    process: [async (...given) => stream.process(...given), noise(6), noise(2)],
     setState: [async (state) => stream.setState(state), noise(4)],
   };
   const loop = {};

@@ -23,6 +23,8 @@ export async function modelsOfAudioProgramsRunAndStream() {
     close(output.data, y, 2e-5, `${name}: whole sequences`);
     const stream = await network.stream();
     close(stepped(stream, x), output.data, 1e-6, `${name}: frame by frame`);
+    stream.reset();
+    close([...stream.process(Float32Array.from(x))], output.data, 1e-6, `${name}: as a block`);
     // A saved network keeps the connection from input to output.
     const again = await device.load(await network.save());
     close((await again.run(Float32Array.from(x), [1, x.length, 1])).output.data, output.data, 0, `${name}: saved`);

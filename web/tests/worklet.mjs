@@ -12,7 +12,7 @@ registerProcessor(
       }
     }
     process([[input]], [[output]]) {
-      if (input && this.stream) output.set(this.stream.step(input));
+      if (input && this.stream) this.stream.process(input, output);
       return true;
     }
   },

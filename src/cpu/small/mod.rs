@@ -105,9 +105,10 @@ struct Places {
 
 impl SmallStack {
     /// Whether these steps are the fastest for layers of `hidden` units. Browser builds without training only have those
-    /// of the two most common cells, because of the code size.
+    /// of the two most common cells, and without SIMD none, because of the code size.
     pub fn suits(cell: Cell, hidden: usize) -> bool {
-        hidden <= MOST_UNITS && (!IS_LEAN || matches!(cell, Cell::Gru | Cell::Lstm))
+        let has_steps = cfg!(target_feature = "simd128") && matches!(cell, Cell::Gru | Cell::Lstm);
+        hidden <= MOST_UNITS && (!IS_LEAN || has_steps)
     }
 
     /// Packs `layers`, which must have `hidden` units each. Their activations are the fast ones if `is_fast`.
