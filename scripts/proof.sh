@@ -5,11 +5,12 @@
 #                                     ordering is noticed: minutes
 #   scripts/proof.sh asan             the tests of the library under AddressSanitizer, with leaks
 #   scripts/proof.sh tsan             the tests with threads under ThreadSanitizer (builds std: rustup component add rust-src)
+#   scripts/proof.sh rtsan [BLOCKS]   a million blocks of streams under RealtimeSanitizer: a minute once it is built
 #   scripts/proof.sh miri             tests of the unsafe files under Miri (rustup +nightly component add miri)
 #   scripts/proof.sh soak             10⁹ steps of a stream, 10⁵ models, 10⁴ restarts, 1,000 killed saves, full disks
 #   scripts/proof.sh fuzz [SECONDS [TARGET…]]
 #                                     each fuzz target for 1800 seconds, or SECONDS
-#   WGRU_DATA=FOLDER …                soak and fuzz also use the files of FOLDER
+#   WGRU_DATA=FOLDER …                soak, rtsan and fuzz also use the files of FOLDER
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -83,11 +84,25 @@ tsan() {
         --lib --test device --test files --test soak --test stream "$@"
 }
 
-# miri [FILTER…]: tests of the library whose names contain one of FILTER.
+# miri [OPTION…]: the library's tests of unsafe code, or those that the options of `cargo test` name.
 miri() {
+    [ $# -gt 0 ] || set -- --lib -- cpu::
     lean
     MIRIFLAGS="-Zmiri-disable-isolation ${MIRIFLAGS:-}" CARGO_TARGET_DIR="$base/miri" \
-        cargo +nightly miri test "${features[@]}" --lib -- "$@"
+        cargo +nightly miri test "${features[@]}" "$@"
+}
+
+# Streams in functions where each allocation, lock and system call ends the program. One that allocates must end.
+rtsan() {
+    local bin="$base/realtime/$host/release/realtime"
+    cargo fmt --check --manifest-path tools/realtime/Cargo.toml
+    RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$base/realtime" RUSTFLAGS="-Zsanitizer=realtime -Cforce-frame-pointers=yes" \
+        cargo build --quiet --locked --release --manifest-path tools/realtime/Cargo.toml --target "$host"
+    if "$bin" allocate >/dev/null 2>&1; then
+        echo 'RealtimeSanitizer does not notice an allocation'
+        exit 1
+    fi
+    "$bin" "${1:-1000000}" ${WGRU_DATA:+"$WGRU_DATA"}
 }
 
 soak() {
@@ -120,6 +135,6 @@ fuzz() {
 }
 
 case ${1:-} in
-    loom | asan | tsan | miri | soak | fuzz) "$@" ;;
+    loom | asan | tsan | rtsan | miri | soak | fuzz) "$@" ;;
     *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 1 ;;
 esac

@@ -7,8 +7,8 @@
 #   ./scripts/test.sh full      also all tests of the library as wasm, also with fewer SIMD instructions, the npm package
 #                               in Firefox, WebKit and Deno, what compilers of GPU drivers make of the kernels, the
 #                               report page, the C interface, the Python package, the functions for DataFusion, the
-#                               desktop application, the audio plug-in, models of the thread pool and 30 seconds of
-#                               each fuzz target: more than two hours
+#                               desktop application, the audio plug-in, models of the thread pool, streams under
+#                               RealtimeSanitizer and 30 seconds of each fuzz target: more than two hours
 #   WGRU_REQUIRE_GPU=1 …        a missing adapter is a failure, as in CI
 #   WGRU_DATA=FOLDER …          also runs the forecast on FOLDER/forecast/ETTh1.csv, the models in FOLDER/models, and
 #                               the ONNX tests in FOLDER/suites
@@ -207,6 +207,8 @@ if [ "$tier" = full ]; then
     scripts/test-plugin.sh
     step 'models of the thread pool'
     scripts/proof.sh loom
+    step 'streams under RealtimeSanitizer'
+    scripts/proof.sh rtsan
     step 'fuzz targets'
     scripts/proof.sh fuzz 30
 fi

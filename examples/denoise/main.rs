@@ -25,6 +25,7 @@ mod rate;
 mod rnnoise;
 mod score;
 mod stft;
+mod stoi;
 #[cfg(test)]
 mod tests;
 mod wav;
@@ -40,6 +41,7 @@ use args::Args;
 use failure::{Failure, Result};
 use model::Denoiser;
 use score::si_sdr;
+use stoi::stoi;
 use wav::Recording;
 
 fn main() -> ExitCode {
@@ -81,7 +83,7 @@ fn run(args: &Args) -> Result<()> {
     clean.write(&args.output)?;
 
     let factor = seconds / noisy.seconds();
-    let scores = target.map(|target| [&noisy, &clean].map(|x| si_sdr(&x.samples, &target.samples)));
+    let scores = target.map(|target| [&noisy, &clean].map(|x| [si_sdr(&x.samples, &target.samples), stoi(x, &target)]));
     if let Some(path) = &args.plot {
         let title = format!("{}: {}", model.name(), args.input.display());
         plot::draw(path, &title, [&noisy, &clean])?;
@@ -108,16 +110,17 @@ fn clean(model: &mut dyn Denoiser, noisy: &Recording, quiet: bool) -> (Recording
     (output, seconds)
 }
 
-fn report(args: &Args, model: &dyn Denoiser, noisy: &Recording, factor: f64, scores: Option<[f64; 2]>) {
+fn report(args: &Args, model: &dyn Denoiser, noisy: &Recording, factor: f64, scores: Option<[[f64; 2]; 2]>) {
     let delay = 1e3 * model.delay() as f64 / f64::from(model.rate());
     if args.json {
         let [before, after] = match scores {
-            Some(scores) => scores.map(|score| json!(score)),
-            None => [json!(null), json!(null)],
+            Some(scores) => scores.map(|scores| scores.map(|score| json!(score))),
+            None => [(); 2].map(|()| [json!(null), json!(null)]),
         };
         let line = json!({
             "model": model.name(), "seconds": noisy.seconds(), "rate": noisy.rate, "model_rate": model.rate(),
-            "delay_ms": delay, "real_time_factor": factor, "si_sdr_before": before, "si_sdr_after": after,
+            "delay_ms": delay, "real_time_factor": factor, "si_sdr_before": before[0], "si_sdr_after": after[0],
+            "stoi_before": before[1], "stoi_after": after[1],
         });
         println!("{line}");
         return;
@@ -128,7 +131,8 @@ fn report(args: &Args, model: &dyn Denoiser, noisy: &Recording, factor: f64, sco
     }
     println!("{:.2} s of sound, real-time factor {factor:.4} on one thread", noisy.seconds());
     if let Some([before, after]) = scores {
-        println!("SI-SDR {before:.2} dB before, {after:.2} dB after");
+        println!("SI-SDR {:.2} dB before, {:.2} dB after", before[0], after[0]);
+        println!("STOI {:.3} before, {:.3} after", before[1], after[1]);
     }
     println!("wrote {}", args.output.display());
 }

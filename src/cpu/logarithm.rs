@@ -68,7 +68,7 @@ pub unsafe fn exp_stable<V: Lanes>(v: V) -> V {
 
 #[cfg(test)]
 mod tests {
-    use super::super::simd::{Isa, LANES, for_each_isa};
+    use super::super::simd::{COARSER, Isa, LANES, for_each_isa};
     use super::*;
 
     unsafe fn logarithm<V: Lanes>(from: *const f32, to: *mut f32) {
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn logarithms_are_within_one_unit_on_every_isa() {
         for isa in Isa::available() {
-            worst_logarithm(isa, 997);
+            worst_logarithm(isa, 997 * COARSER as u32);
         }
     }
 
@@ -138,7 +138,7 @@ mod tests {
             let mut out = [0.0; LANES];
             let (from, to) = (v.as_ptr(), out.as_mut_ptr());
             for_each_isa!(isa, logarithm::<_>(from: *const f32, to: *mut f32));
-            assert_eq!(out[..3], [f32::INFINITY, 0.0, f32::MAX.ln()], "{isa:?}");
+            assert_eq!(out[..3], [f32::INFINITY, 0.0, 88.722_84], "{isa:?}");
             assert!(out[3..].iter().all(|v| v.is_nan()), "{isa:?}: {out:?}");
         }
     }
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn log_1p_and_exp_stable_are_close_to_f64_on_every_isa() {
         for isa in Isa::available() {
-            for bits in (0..1.0f32.to_bits() - 16 * 641).step_by(16 * 641) {
+            for bits in (0..1.0f32.to_bits() - 16 * 641).step_by(16 * 641 * COARSER) {
                 let (v, mut out) = (of(bits, 641), [f32::NAN; LANES]);
                 let (from, to) = (v.as_ptr(), out.as_mut_ptr());
                 for_each_isa!(isa, logarithm_1p::<_>(from: *const f32, to: *mut f32));
@@ -155,7 +155,7 @@ mod tests {
                     assert!(off <= 1.2e-6 * f64::from(v) + 1e-45, "{isa:?}: log(1 + {v:e}) = {got:e}");
                 }
             }
-            for start in -8800..880 {
+            for start in (-8800..880).step_by(COARSER) {
                 let v: [f32; LANES] = std::array::from_fn(|i| start as f32 / 10.0 + i as f32 / 160.0);
                 let mut out = [f32::NAN; LANES];
                 let (from, to) = (v.as_ptr(), out.as_mut_ptr());

@@ -34,6 +34,10 @@ pub use vector::Vector;
 /// Number of lanes of a [`Lanes`] value.
 pub const LANES: usize = 16;
 
+/// Tests over many numbers take each of this many. Miri is about a thousand times as slow.
+#[cfg(test)]
+pub const COARSER: usize = if cfg!(miri) { 997 } else { 1 };
+
 /// The bits of `√½`, the smallest mantissa of [`Lanes::exponent`].
 const ROOT_HALF: i32 = std::f32::consts::FRAC_1_SQRT_2.to_bits() as i32;
 
