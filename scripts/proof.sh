@@ -6,7 +6,7 @@
 #   scripts/proof.sh asan             the tests of the library under AddressSanitizer, with leaks
 #   scripts/proof.sh tsan             the tests with threads under ThreadSanitizer (builds std: rustup component add rust-src)
 #   scripts/proof.sh rtsan [BLOCKS]   a million blocks of streams under RealtimeSanitizer: a minute once it is built
-#   scripts/proof.sh miri             tests of the unsafe files under Miri (rustup +nightly component add miri)
+#   scripts/proof.sh miri             tests of the CPU code under Miri (rustup +nightly component add miri)
 #   scripts/proof.sh soak             10⁹ steps of a stream, 10⁵ models, 10⁴ restarts, 1,000 killed saves, full disks
 #   scripts/proof.sh fuzz [SECONDS [TARGET…]]
 #                                     each fuzz target for 1800 seconds, or SECONDS
@@ -14,7 +14,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
-base=${CARGO_TARGET_DIR:-$root/target}
+base=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 host=$(rustc -vV | sed -n 's/^host: //p')
 # The CPU device with everything: sanitizers and Miri know nothing of drivers.
 features=(--no-default-features --features autograd)
@@ -30,7 +30,7 @@ lean() {
     for name in src shaders tests docs README.md; do ln -sfn "$root/$name" "$base/lean/$name"; done
     sed -E '/^(clap|criterion|csv|ctrlc|env_logger|hound|naga|plotters|realfft|rubato) = /d; /features = \["noop"\]/d
         /^\[\[bench\]\]/,$d' Cargo.toml >"$base/lean/Cargo.toml"
-    [ -e "$base/lean/Cargo.lock" ] || cp Cargo.lock "$base/lean/"
+    [ "$base/lean/Cargo.lock" -nt Cargo.lock ] || cp Cargo.lock "$base/lean/"
     cd "$base/lean"
 }
 
@@ -84,7 +84,7 @@ tsan() {
         --lib --test device --test files --test soak --test stream "$@"
 }
 
-# miri [OPTION…]: the library's tests of unsafe code, or those that the options of `cargo test` name.
+# miri [OPTION…]: the library's tests of `cpu`, where most unsafe code is, or what the options of `cargo test` name.
 miri() {
     [ $# -gt 0 ] || set -- --lib -- cpu::
     lean
@@ -92,16 +92,17 @@ miri() {
         cargo +nightly miri test "${features[@]}" "$@"
 }
 
-# Streams in functions where each allocation, lock and system call ends the program. One that allocates must end.
+# Streams in functions where each call of the C library that allocates, locks or makes a system call ends the program.
+# Three mistakes must end it.
 rtsan() {
-    local bin="$base/realtime/$host/release/realtime"
+    local mistake report bin="$base/realtime/$host/release/realtime"
     cargo fmt --check --manifest-path tools/realtime/Cargo.toml
     RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$base/realtime" RUSTFLAGS="-Zsanitizer=realtime -Cforce-frame-pointers=yes" \
         cargo build --quiet --locked --release --manifest-path tools/realtime/Cargo.toml --target "$host"
-    if "$bin" allocate >/dev/null 2>&1; then
-        echo 'RealtimeSanitizer does not notice an allocation'
-        exit 1
-    fi
+    for mistake in allocate lock print; do
+        report=$("$bin" "$mistake" 2>&1) || true
+        [[ $report == *'ERROR: RealtimeSanitizer'* ]] || { echo "RealtimeSanitizer does not notice: $mistake"; exit 1; }
+    done
     "$bin" "${1:-1000000}" ${WGRU_DATA:+"$WGRU_DATA"}
 }
 

@@ -34,16 +34,16 @@ fi
 
 step 'licences and advisories of dependencies'
 deny() { # folder, checks
-    cargo deny --manifest-path "$1/Cargo.toml" --config deny.toml --log-level error check \
+    cargo deny --locked --manifest-path "$1/Cargo.toml" --config deny.toml --log-level error check \
         --hide-inclusion-graph "${@:2}"
 }
 if cargo deny --version >/dev/null 2>&1; then
-    for folder in . cli capi report web python apps/plugin; do deny "$folder" bans licenses sources; done
+    published=(. cli capi report web python apps/plugin)
+    internal=(apps/desktop integrations/datafusion) # Not distributed, so their licences do not matter.
+    for folder in "${published[@]}"; do deny "$folder" bans licenses sources; done
+    for folder in "${internal[@]}"; do deny "$folder" bans sources; done
     if cargo deny --log-level error fetch db; then
-        # The last two are not distributed, so their licences do not matter.
-        for folder in . cli capi report web python apps/plugin apps/desktop integrations/datafusion; do
-            deny "$folder" advisories
-        done
+        for folder in "${published[@]}" "${internal[@]}"; do deny "$folder" advisories; done
     else
         skipped+=('advisories: their database cannot be fetched')
     fi

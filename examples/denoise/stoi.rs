@@ -7,23 +7,23 @@ use crate::wav::Recording;
 
 /// Sample rate of the measure.
 const RATE: u32 = 10_000;
-/// Samples of a frame, and between the beginnings of two.
+/// Samples per frame, and the hop between frames.
 const FRAME: usize = 256;
 const HOP: usize = FRAME / 2;
-/// Samples that are transformed: the frame and zeros.
+/// Length of the transform: a frame padded with zeros.
 const SIZE: usize = 2 * FRAME;
-/// Frames of the speech this much below the loudest are left out, in decibels.
+/// Frames of the speech that are this many decibels below the loudest one are left out.
 const RANGE: f64 = 40.0;
 /// Bands of a third of an octave, and the center of the first in hertz.
 const BANDS: usize = 15;
 const LOWEST: f64 = 150.0;
-/// Frames that are correlated: 384 ms.
+/// Frames per correlation: 384 ms.
 const SEGMENT: usize = 30;
 /// Lower bound of the ratio of signal to distortion in a cell, in decibels.
 const BOUND: f64 = -15.0;
 
 /// Returns the short-time objective intelligibility of `estimate`, a number up to 1 that grows with the share of words
-/// that listeners understand. NaN if fewer than 30 frames have speech.
+/// that listeners understand. Both have the same length. NaN if fewer than 31 frames have speech.
 ///
 /// ```text
 /// X[j, t] = (Σ |x̂[k, t]|²)^½ over the bins k of band j                 of the speech, and Y of the estimate
@@ -34,6 +34,7 @@ const BOUND: f64 = -15.0;
 /// Source: Taal, Hendriks, Heusdens and Jensen, *An algorithm for intelligibility prediction of time-frequency weighted
 /// noisy speech*, 2011.
 pub fn stoi(estimate: &Recording, speech: &Recording) -> f64 {
+    debug_assert_eq!(estimate.samples.len(), speech.samples.len());
     let [speech, estimate] = [speech, estimate].map(|recording| {
         let samples = rate::convert(recording, RATE).samples;
         samples.into_iter().map(f64::from).collect::<Vec<f64>>()
@@ -84,18 +85,18 @@ fn spoken(signals: [&[f64]; 2]) -> [Vec<f64>; 2] {
 fn bands(samples: &[f64]) -> Vec<[f64; BANDS]> {
     let transform = RealFftPlanner::<f64>::new().plan_fft_forward(SIZE);
     let mut spectrum = transform.make_output_vec();
-    // The bin next to a band's lower edge.
+    // The bin nearest to a band's lower edge.
     let edge = |band: usize| {
         let frequency = LOWEST * 2f64.powf((2.0 * band as f64 - 1.0) / 6.0);
         (frequency * SIZE as f64 / f64::from(RATE)).round() as usize
     };
-    let mut magnitudes = |frame: [f64; FRAME]| {
+    let magnitudes = |frame: [f64; FRAME]| {
         let mut padded = [0.0; SIZE];
         padded[..FRAME].copy_from_slice(&frame);
         transform.process(&mut padded, &mut spectrum).expect("buffers of the transform's sizes");
         std::array::from_fn(|j| spectrum[edge(j)..edge(j + 1)].iter().map(|c| c.norm_sqr()).sum::<f64>().sqrt())
     };
-    frames(samples).map(&mut magnitudes).collect()
+    frames(samples).map(magnitudes).collect()
 }
 
 /// Correlates a band of the speech with that of the estimate, at the same energy and with bounded peaks.

@@ -1,11 +1,15 @@
-//! Runs streams where RealtimeSanitizer ends the program at each allocation, lock and system call.
+//! Runs streams where RealtimeSanitizer ends the program at each call of the C library that allocates, locks or makes a
+//! system call.
 //!
-//! `realtime BLOCKS [FOLDER]` also runs the ONNX models of the folder. `realtime allocate` allocates there on purpose.
+//! `realtime BLOCKS [FOLDER]` also runs the ONNX models of the folder. `realtime allocate`, `lock` and `print` do there
+//! what streams must not.
 #![feature(sanitize)]
 
 mod models;
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use wgru::io::onnx::BoundStream;
 use wgru::{LiveStream, NetworkStream, NonFinite, Stream, StreamOptions, StreamPool};
@@ -55,11 +59,41 @@ fn allocate() -> Vec<u8> {
     Vec::with_capacity(std::hint::black_box(100))
 }
 
+/// Waits for a lock that another thread holds. A free one would be taken without a call of the C library.
+#[sanitize(realtime = "nonblocking")]
+fn lock(mutex: &Mutex<()>) -> bool {
+    mutex.lock().is_ok()
+}
+
+#[sanitize(realtime = "nonblocking")]
+fn print() {
+    eprintln!("printed");
+}
+
+/// Makes a mistake that must end the program; returns whether this was its name.
+fn fail(mistake: &str) -> bool {
+    match mistake {
+        "allocate" => println!("{}", allocate().capacity()),
+        "lock" => {
+            let mutex = Mutex::new(());
+            let guard = mutex.lock().expect("a free lock");
+            std::thread::scope(|scope| {
+                let waiting = scope.spawn(|| lock(&mutex));
+                std::thread::sleep(Duration::from_millis(100));
+                drop(guard);
+                println!("{}", waiting.join().expect("a thread"));
+            });
+        }
+        "print" => print(),
+        _ => return false,
+    }
+    true
+}
+
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let first = arguments.next().unwrap_or_default();
-    if first == "allocate" {
-        println!("{}", allocate().capacity());
+    if fail(&first) {
         return;
     }
     let blocks: usize = first.parse().expect("usage: realtime BLOCKS [FOLDER]");
@@ -68,31 +102,31 @@ fn main() {
 
     let options = StreamOptions { non_finite: NonFinite::Reset, ..Default::default() };
     let streams = models::streams(options);
-    for first in &streams {
-        // The other stream of the exchange differs in kind and size.
-        let others = &streams;
-        let (mut live, mut control) = first.clone().live();
+    let each = blocks.div_ceil(streams.len());
+    for stream in &streams {
+        let (mut live, mut control) = stream.clone().live();
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let mut out = vec![0.0; 512];
-                for block in 0..blocks / streams.len() {
+                for block in 0..each {
                     callback(&mut live, &x, &mut out, block);
                 }
                 done.store(true, Ordering::Relaxed);
             });
-            let mut sent = [0usize; 3];
+            let (mut exchanges, mut resets, mut snapshots) = (0, 0, 0);
             for next in 0.. {
-                sent[0] += usize::from(control.exchange(others[next % others.len()].clone(), next % 100).is_ok());
-                sent[1] += usize::from(control.reset().is_ok());
+                // Each of the streams in turn.
+                exchanges += u32::from(control.exchange(streams[next % streams.len()].clone(), next % 100).is_ok());
+                resets += u32::from(control.reset().is_ok());
                 _ = control.request_snapshot();
-                sent[2] += usize::from(control.take_snapshot().is_some());
+                snapshots += u32::from(control.take_snapshot().is_some());
                 if done.load(Ordering::Relaxed) {
                     break;
                 }
                 std::thread::yield_now();
             }
-            println!("{} exchanges, {} resets, {} snapshots", sent[0], sent[1], sent[2]);
+            println!("{exchanges} exchanges, {resets} resets, {snapshots} snapshots");
         });
     }
     for options in models::options() {
@@ -122,11 +156,15 @@ fn main() {
     }
     if let Some(folder) = arguments.next() {
         for (name, mut stream) in models::onnx(folder.as_ref()) {
-            for _ in 0..200 {
+            let name_of_input = stream.inputs().next().map(|(name, _)| name.to_string()).expect("an input");
+            for frame in 0..200 {
+                let mut input = stream.input_mut(&name_of_input).expect("the input");
+                input.iter_mut().zip(x.iter().skip(frame)).for_each(|(to, from)| *to = *from);
+                drop(input);
                 onnx_frame(&mut stream);
             }
             println!("{name}: 200 frames");
         }
     }
-    println!("{blocks} blocks: no allocation, lock or system call");
+    println!("{} blocks: RealtimeSanitizer reported nothing", each * streams.len());
 }

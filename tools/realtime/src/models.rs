@@ -6,7 +6,7 @@ use wgru::io::onnx::{BoundStream, OnnxModel, Value};
 use wgru::nn::{Linear, RecurrentConfig};
 use wgru::{Activation, Cell, Device, NetworkStream, Precision, Rng, Stream, StreamLayer, StreamOptions, Tensor};
 
-/// Models of DTLN, GTCRN, nsnet2 and Silero VAD below the folder of data, with the floats that they read a frame.
+/// Path below the folder of data, name of the input and extents of a frame: DTLN, GTCRN, nsnet2 and Silero VAD.
 const ONNX: [(&str, &str, &[usize]); 5] = [
     ("real/breizhn_DTLN/model_1.onnx", "input_2", &[1, 1, 257]),
     ("real/breizhn_DTLN/model_2.onnx", "input_4", &[1, 1, 512]),
@@ -28,7 +28,11 @@ pub fn sound() -> Vec<f32> {
 pub fn streams(options: StreamOptions) -> Vec<Stream> {
     let mut out = Vec::new();
     for cell in [Cell::Gru, Cell::GruResetBefore, Cell::Lstm, Cell::Rnn] {
-        for (hidden, layers) in [(8, 1), (20, 2), (130, 1)] {
+        for (hidden, layers) in [(8, 1), (20, 2), (130, 1), (256, 1)] {
+            // Two threads share only layers of many units, and one need not run them all.
+            if (hidden == 256) != (options.threads > 1) {
+                continue;
+            }
             if options.fast_activations && (hidden > 64 || matches!(cell, Cell::Rnn | Cell::GruResetBefore)) {
                 continue;
             }

@@ -365,3 +365,20 @@ fn too_large(error: Error) -> Error {
 fn wrong(why: &str) -> Error {
     Error::format("ONNX model", why)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_in_some_order;
+
+    #[test]
+    fn places_are_those_of_the_axes_in_one_order() {
+        let axes = [[2, 3], [3, 1]];
+        assert!(is_in_some_order(&[0, 1, 2, 3, 4, 5], &axes));
+        assert!(is_in_some_order(&[0, 3, 1, 4, 2, 5], &axes));
+        // The order follows from the places 1 and 3, with which the others do not agree.
+        assert!(!is_in_some_order(&[0, 1, 2, 3, 5, 4], &axes));
+        assert!(!is_in_some_order(&[1, 1, 2, 3, 4, 5], &axes));
+        assert!(!is_in_some_order(&[0, 1, 2, 3, 4], &axes));
+        assert!(is_in_some_order(&[0], &[]));
+    }
+}
