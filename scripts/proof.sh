@@ -97,6 +97,8 @@ miri() {
 rtsan() {
     local mistake report bin="$base/realtime/$host/release/realtime"
     cargo fmt --check --manifest-path tools/realtime/Cargo.toml
+    RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$base/realtime" cargo clippy --quiet --locked \
+        --manifest-path tools/realtime/Cargo.toml -- -D warnings
     RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$base/realtime" RUSTFLAGS="-Zsanitizer=realtime -Cforce-frame-pointers=yes" \
         cargo build --quiet --locked --release --manifest-path tools/realtime/Cargo.toml --target "$host"
     for mistake in allocate lock print; do

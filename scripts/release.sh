@@ -85,7 +85,7 @@ mv "$work/minimal.toml" "$work/Cargo.toml"
 
 step 'the crate'
 cargo publish --dry-run --locked
-cargo package --locked --no-verify --quiet # The dry run does not leave its file in a stated place.
+cargo package --locked --no-verify --quiet # The dry run leaves no file in this folder.
 size=$(stat -c %s "${CARGO_TARGET_DIR:-target}/package/wgru-$version.crate")
 echo "wgru-$version.crate: $((size / 1024)) KiB (budget 1024)"
 [ "$size" -le $((1024 * 1024)) ] || fail 'over budget'

@@ -40,8 +40,7 @@ use serde_json::json;
 use args::Args;
 use failure::{Failure, Result};
 use model::Denoiser;
-use score::si_sdr;
-use stoi::stoi;
+use score::Scores;
 use wav::Recording;
 
 fn main() -> ExitCode {
@@ -83,7 +82,7 @@ fn run(args: &Args) -> Result<()> {
     clean.write(&args.output)?;
 
     let factor = seconds / noisy.seconds();
-    let scores = target.map(|target| [&noisy, &clean].map(|x| [si_sdr(&x.samples, &target.samples), stoi(x, &target)]));
+    let scores = target.map(|target| [&noisy, &clean].map(|x| Scores::new(x, &target)));
     if let Some(path) = &args.plot {
         let title = format!("{}: {}", model.name(), args.input.display());
         plot::draw(path, &title, [&noisy, &clean])?;
@@ -110,17 +109,15 @@ fn clean(model: &mut dyn Denoiser, noisy: &Recording, quiet: bool) -> (Recording
     (output, seconds)
 }
 
-fn report(args: &Args, model: &dyn Denoiser, noisy: &Recording, factor: f64, scores: Option<[[f64; 2]; 2]>) {
+fn report(args: &Args, model: &dyn Denoiser, noisy: &Recording, factor: f64, scores: Option<[Scores; 2]>) {
     let delay = 1e3 * model.delay() as f64 / f64::from(model.rate());
     if args.json {
-        let [before, after] = match scores {
-            Some(scores) => scores.map(|scores| scores.map(|score| json!(score))),
-            None => [(); 2].map(|()| [json!(null), json!(null)]),
-        };
+        let [before, after] = scores.map_or([None; 2], |scores| scores.map(Some));
         let line = json!({
             "model": model.name(), "seconds": noisy.seconds(), "rate": noisy.rate, "model_rate": model.rate(),
-            "delay_ms": delay, "real_time_factor": factor, "si_sdr_before": before[0], "si_sdr_after": after[0],
-            "stoi_before": before[1], "stoi_after": after[1],
+            "delay_ms": delay, "real_time_factor": factor, "si_sdr_before": before.map(|s| s.si_sdr),
+            "si_sdr_after": after.map(|s| s.si_sdr), "stoi_before": before.map(|s| s.stoi),
+            "stoi_after": after.map(|s| s.stoi),
         });
         println!("{line}");
         return;
@@ -131,8 +128,8 @@ fn report(args: &Args, model: &dyn Denoiser, noisy: &Recording, factor: f64, sco
     }
     println!("{:.2} s of sound, real-time factor {factor:.4} on one thread", noisy.seconds());
     if let Some([before, after]) = scores {
-        println!("SI-SDR {:.2} dB before, {:.2} dB after", before[0], after[0]);
-        println!("STOI {:.3} before, {:.3} after", before[1], after[1]);
+        println!("SI-SDR {:.2} dB before, {:.2} dB after", before.si_sdr, after.si_sdr);
+        println!("STOI {:.3} before, {:.3} after", before.stoi, after.stoi);
     }
     println!("wrote {}", args.output.display());
 }

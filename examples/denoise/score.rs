@@ -1,5 +1,28 @@
 //! Quality.
 
+use crate::stoi::stoi;
+use crate::wav::Recording;
+
+/// Measures of how near a recording is to clean speech.
+#[derive(Clone, Copy)]
+pub struct Scores {
+    /// In decibels.
+    pub si_sdr: f64,
+    pub stoi: f64,
+}
+
+impl Scores {
+    /// Compares a recording with the clean speech in it.
+    pub fn new(recording: &Recording, speech: &Recording) -> Self {
+        Self { si_sdr: si_sdr(&recording.samples, &speech.samples), stoi: stoi(recording, speech) }
+    }
+}
+
+/// Returns the sum of the products.
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
 /// Returns the scale-invariant ratio of signal to distortion in decibels (Le Roux et al., *SDR – half-baked or well
 /// done?*, 2019), over the samples that both have, without their means:
 ///
@@ -13,7 +36,6 @@ pub fn si_sdr(estimate: &[f32], target: &[f32]) -> f64 {
         x[..len].iter().map(|&v| f64::from(v) - mean).collect::<Vec<f64>>()
     };
     let (x, s) = (centered(estimate), centered(target));
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let alpha = dot(&x, &s) / dot(&s, &s);
     let distortion: f64 = x.iter().zip(&s).map(|(x, s)| (alpha * s - x).powi(2)).sum();
     10.0 * (alpha * alpha * dot(&s, &s) / distortion).log10()

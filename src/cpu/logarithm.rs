@@ -138,6 +138,7 @@ mod tests {
             let mut out = [0.0; LANES];
             let (from, to) = (v.as_ptr(), out.as_mut_ptr());
             for_each_isa!(isa, logarithm::<_>(from: *const f32, to: *mut f32));
+            // The last is ln of the largest number. Miri adds random errors to `f32::ln`.
             assert_eq!(out[..3], [f32::INFINITY, 0.0, 88.722_84], "{isa:?}");
             assert!(out[3..].iter().all(|v| v.is_nan()), "{isa:?}: {out:?}");
         }

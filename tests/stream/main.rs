@@ -13,6 +13,8 @@ mod live;
 mod network;
 mod non_finite;
 mod pool;
+#[cfg(not(target_arch = "wasm32"))]
+mod published;
 mod rate;
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -267,32 +269,23 @@ fn silence_ends_in_zeros() {
 #[cfg(not(target_arch = "wasm32"))]
 #[test]
 fn ten_thousand_frames_of_onnx_models_allocate_nothing() {
-    use wgru::io::onnx::{OnnxModel, Value};
-    let device = Device::cpu();
-    let zeros = |dims: &[usize]| Value::from(Tensor::zeros(&device, dims).expect("zeros"));
-    let count = |path: &std::path::Path, inputs: &[(&str, Value)], frames: usize| {
-        let model = OnnxModel::open(&device, path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        let mut stream = model.stream().and_then(|stream| stream.bind(inputs)).expect("bound");
+    use wgru::io::onnx::{BoundStream, OnnxModel};
+    let count = |path: &str, mut stream: BoundStream| {
         stream.run();
         let before = ALLOCATIONS.get();
-        (0..frames).for_each(|_| stream.run());
-        assert_eq!(ALLOCATIONS.get(), before, "{}", path.display());
+        (0..10_000).for_each(|_| stream.run());
+        assert_eq!(ALLOCATIONS.get(), before, "{path}");
     };
-    let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnx/pytorch/rnn.onnx");
-    count(&own, &[("x", zeros(&[1, 1, 4]))], 10_000);
+    let (device, own) = (Device::cpu(), concat!(env!("CARGO_MANIFEST_DIR"), "/tests/onnx/pytorch/rnn.onnx"));
+    let frame = Tensor::zeros(&device, &[1, 1, 4]).expect("zeros").into();
+    let stream = OnnxModel::open(&device, own).and_then(|model| model.stream()?.bind(&[("x", frame)]));
+    count(own, stream.expect("bound"));
     let Some(folder) = std::env::var_os("WGRU_DATA").map(std::path::PathBuf::from).filter(|f| f.join("real").exists())
     else {
         return eprintln!("SKIPPED: WGRU_DATA has no real");
     };
-    let rate = || ("sr", Value::ints(&[16_000], &[]).expect("a rate"));
-    for (name, inputs) in [
-        ("real/snakers4_silero-vad/silero_vad.onnx", vec![("input", zeros(&[1, 576])), rate()]),
-        ("real/Xiaobin-Rong_gtcrn/gtcrn_simple.onnx", vec![("mix", zeros(&[1, 257, 1, 2]))]),
-        ("real/breizhn_DTLN/model_1.onnx", vec![("input_2", zeros(&[1, 1, 257]))]),
-        ("real/breizhn_DTLN/model_2.onnx", vec![("input_4", zeros(&[1, 1, 512]))]),
-        ("models/nsnet2/nsnet2-20ms-baseline.onnx", vec![("input", zeros(&[1, 1, 161]))]),
-    ] {
-        count(&folder.join(name), &inputs, 10_000);
+    for (path, _, stream) in published::streams(&folder) {
+        count(path, stream);
     }
 }
 

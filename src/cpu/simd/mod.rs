@@ -34,7 +34,7 @@ pub use vector::Vector;
 /// Number of lanes of a [`Lanes`] value.
 pub const LANES: usize = 16;
 
-/// Tests over many numbers take each of this many. Miri is about a thousand times as slow.
+/// Factor of the strides of tests over many numbers. Miri is about a thousand times as slow.
 #[cfg(test)]
 pub const COARSER: usize = if cfg!(miri) { 997 } else { 1 };
 

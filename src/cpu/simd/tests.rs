@@ -17,7 +17,7 @@ unsafe fn halves<V: Lanes>(from: *const u16, to: *mut f32) {
 #[test]
 fn every_f16_converts_exactly_on_every_isa() {
     for isa in Isa::available() {
-        for first in (0..=u16::MAX).step_by(LANES * if cfg!(miri) { 17 } else { 1 }) {
+        for first in (0..=u16::MAX).step_by(LANES * COARSER) {
             let from: [u16; LANES] = std::array::from_fn(|i| first + i as u16);
             let mut out = [0.0f32; LANES];
             let (at, to) = (from.as_ptr(), out.as_mut_ptr());
@@ -60,7 +60,7 @@ fn activations(isa: Isa, v: [f32; LANES]) -> [f32; 2 * LANES] {
 fn activations_are_close_to_f64_and_keep_nan_on_every_isa() {
     for isa in Isa::available() {
         let mut worst = 0.0f64;
-        for start in (-1000..1000).step_by(if cfg!(miri) { 97 } else { 1 }) {
+        for start in (-1000..1000).step_by(COARSER) {
             let v: [f32; LANES] = std::array::from_fn(|i| (start * 16 + i as i32) as f32 / 800.0);
             let got = activations(isa, v);
             for (i, &v) in v.iter().enumerate() {

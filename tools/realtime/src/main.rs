@@ -6,6 +6,8 @@
 #![feature(sanitize)]
 
 mod models;
+#[path = "../../../tests/stream/published.rs"]
+mod published;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -97,7 +99,7 @@ fn main() {
         return;
     }
     let blocks: usize = first.parse().expect("usage: realtime BLOCKS [FOLDER]");
-    let x = models::sound();
+    let (x, odd) = (models::noise(), models::odd_noise());
     let mut out = vec![0.0; 512];
 
     let options = StreamOptions { non_finite: NonFinite::Reset, ..Default::default() };
@@ -110,7 +112,7 @@ fn main() {
             scope.spawn(|| {
                 let mut out = vec![0.0; 512];
                 for block in 0..each {
-                    callback(&mut live, &x, &mut out, block);
+                    callback(&mut live, &odd, &mut out, block);
                 }
                 done.store(true, Ordering::Relaxed);
             });
@@ -133,12 +135,13 @@ fn main() {
         for mut stream in models::streams(options) {
             for block in 0..100 {
                 let frames = LENGTHS[block % LENGTHS.len()];
-                assert!(stream_block(&mut stream, &x[block * 7..][..frames], &mut out[..frames]));
+                assert!(stream_block(&mut stream, &odd[block * 7..][..frames], &mut out[..frames]));
             }
         }
-        // Only single streams have fast activations.
-        let options = StreamOptions { batch: 5, fast_activations: false, ..options };
-        for stream in models::streams(options) {
+        if options.fast_activations {
+            continue; // only for one sequence
+        }
+        for stream in models::streams(StreamOptions { batch: 5, ..options }) {
             let mut pool = StreamPool::new(stream);
             let ids: Vec<_> = (0..4).map(|_| pool.join().expect("a free place")).collect();
             for value in &x[..100] {
@@ -152,18 +155,18 @@ fn main() {
     let mut network = models::network();
     for block in 0..1000 {
         let frames = LENGTHS[block % LENGTHS.len()];
-        assert!(network_block(&mut network, &x[block..][..frames], &mut out[..frames]));
+        assert!(network_block(&mut network, &odd[block..][..frames], &mut out[..frames]));
     }
     if let Some(folder) = arguments.next() {
-        for (name, mut stream) in models::onnx(folder.as_ref()) {
-            let name_of_input = stream.inputs().next().map(|(name, _)| name.to_string()).expect("an input");
+        for (path, input, mut stream) in published::streams(folder.as_ref()) {
             for frame in 0..200 {
-                let mut input = stream.input_mut(&name_of_input).expect("the input");
-                input.iter_mut().zip(x.iter().skip(frame)).for_each(|(to, from)| *to = *from);
-                drop(input);
+                let mut buffer = stream.input_mut(input).expect("the input");
+                let len = buffer.len();
+                buffer.copy_from_slice(&x[frame..][..len]);
+                drop(buffer);
                 onnx_frame(&mut stream);
             }
-            println!("{name}: 200 frames");
+            println!("{path}: 200 frames");
         }
     }
     println!("{} blocks: RealtimeSanitizer reported nothing", each * streams.len());

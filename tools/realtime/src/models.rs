@@ -1,24 +1,17 @@
 //! The streams, and the sound that they process.
 
-use std::path::Path;
-
-use wgru::io::onnx::{BoundStream, OnnxModel, Value};
 use wgru::nn::{Linear, RecurrentConfig};
-use wgru::{Activation, Cell, Device, NetworkStream, Precision, Rng, Stream, StreamLayer, StreamOptions, Tensor};
+use wgru::{Activation, Cell, Device, NetworkStream, Precision, Rng, Stream, StreamLayer, StreamOptions};
 
-/// Path below the folder of data, name of the input and extents of a frame: DTLN, GTCRN, nsnet2 and Silero VAD.
-const ONNX: [(&str, &str, &[usize]); 5] = [
-    ("real/breizhn_DTLN/model_1.onnx", "input_2", &[1, 1, 257]),
-    ("real/breizhn_DTLN/model_2.onnx", "input_4", &[1, 1, 512]),
-    ("real/Xiaobin-Rong_gtcrn/gtcrn_simple.onnx", "mix", &[1, 257, 1, 2]),
-    ("models/nsnet2/nsnet2-20ms-baseline.onnx", "input", &[1, 1, 161]),
-    ("real/snakers4_silero-vad/silero_vad.onnx", "input", &[1, 576]),
-];
-
-/// Noise with NaN, infinity, tiny numbers and a long silence.
-pub fn sound() -> Vec<f32> {
+/// Noise.
+pub fn noise() -> Vec<f32> {
     let mut rng = Rng::new(1);
-    let mut x: Vec<f32> = (0..4096).map(|_| rng.normal()).collect();
+    (0..4096).map(|_| rng.normal()).collect()
+}
+
+/// Noise with NaN, infinity, a subnormal number and a long silence.
+pub fn odd_noise() -> Vec<f32> {
+    let mut x = noise();
     (x[7], x[200], x[201], x[1000]) = (f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e-42);
     x[2000..3000].fill(0.0);
     x
@@ -26,16 +19,15 @@ pub fn sound() -> Vec<f32> {
 
 /// Streams of one input and one output: every cell, on the code for few units and on that for many.
 pub fn streams(options: StreamOptions) -> Vec<Stream> {
+    // Threads share only layers of many units; only small layers have fast activations.
+    let sizes: &[(usize, usize)] = match options {
+        StreamOptions { threads: 2.., .. } => &[(256, 1)],
+        StreamOptions { fast_activations: true, .. } => &[(8, 1), (20, 2)],
+        _ => &[(8, 1), (20, 2), (130, 1)],
+    };
     let mut out = Vec::new();
     for cell in [Cell::Gru, Cell::GruResetBefore, Cell::Lstm, Cell::Rnn] {
-        for (hidden, layers) in [(8, 1), (20, 2), (130, 1), (256, 1)] {
-            // Two threads share only layers of many units, and one need not run them all.
-            if (hidden == 256) != (options.threads > 1) {
-                continue;
-            }
-            if options.fast_activations && (hidden > 64 || matches!(cell, Cell::Rnn | Cell::GruResetBefore)) {
-                continue;
-            }
+        for &(hidden, layers) in sizes {
             let config = RecurrentConfig { layers, ..RecurrentConfig::new(cell, 1, hidden) };
             let layer = config.build(&Device::cpu(), &mut Rng::new(7)).expect("a valid configuration");
             let head = Linear::new(&Device::cpu(), hidden, 1, true, &mut Rng::new(8)).expect("a valid size");
@@ -73,18 +65,4 @@ pub fn network() -> NetworkStream {
         StreamLayer::Activation(Activation::Tanh),
     ];
     NetworkStream::of_layers(&layers, StreamOptions::default()).expect("a stream")
-}
-
-/// Binds the models in the folder of data for single frames.
-pub fn onnx(folder: &Path) -> Vec<(&'static str, BoundStream)> {
-    let device = Device::cpu();
-    let bind = |(name, input, frame): (&'static str, &str, &[usize])| {
-        let model = OnnxModel::open(&device, folder.join(name)).expect("a model");
-        let mut inputs: Vec<(&str, Value)> = vec![(input, Tensor::zeros(&device, frame).expect("a frame").into())];
-        if model.inputs().any(|info| info.name == "sr") {
-            inputs.push(("sr", Value::ints(&[16_000], &[]).expect("a number")));
-        }
-        (name, model.stream().and_then(|stream| stream.bind(&inputs)).expect("a stream of single frames"))
-    };
-    ONNX.map(bind).into()
 }
