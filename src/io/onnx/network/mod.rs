@@ -33,7 +33,7 @@ const FREE: [usize; 2] = [2, 3];
 const MEMORY: u64 = 48 << 20;
 const MEMORY_SHARE: u64 = 256;
 /// Work of reading, in the unit of the [meter](Meter), in addition to [`WORK_SHARE`] for each weight.
-const WORK: u64 = 1 << 31;
+const WORK: u64 = 1 << 30;
 const WORK_SHARE: u64 = 1 << 16;
 
 /// Builds the network of an ONNX model that is a stack of layers: recurrent layers, linear layers (`MatMul` and `Add`, or
