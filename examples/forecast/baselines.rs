@@ -2,6 +2,7 @@
 //! another.
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use crate::ridge::Ridge;
 use crate::smoothing::Smoothing;
@@ -15,28 +16,68 @@ pub const ETS: &str = "ETS";
 pub const THETA: &str = "Theta";
 
 /// Forecasts a series from ascending origins.
-pub type Method = Box<dyn Fn(&[f64], &[usize]) -> Vec<f64>>;
+pub type Method = Rc<dyn Fn(&[f64], &[usize]) -> Vec<f64>>;
 
-/// Fits all baselines to the training part of a series; the validation part chooses variants and penalties. `None` for
-/// those that need more rows.
+/// A fitted baseline.
+pub struct Baseline {
+    /// Fitted to the training part; its errors in the validation part calibrate the intervals.
+    pub selected: Method,
+    /// The one that is tested.
+    pub tested: Method,
+}
+
+impl Baseline {
+    /// `model`, and `refitted` if it was fitted again; `forecast` forecasts with either.
+    fn new<M: 'static>(
+        model: M,
+        refitted: Option<M>,
+        forecast: impl Fn(&M, &[f64], &[usize]) -> Vec<f64> + Copy + 'static,
+    ) -> Self {
+        let method = |model: M| -> Method { Rc::new(move |z, origins| forecast(&model, z, origins)) };
+        let selected = method(model);
+        Self { tested: refitted.map_or(selected.clone(), method), selected }
+    }
+}
+
+/// Fits all baselines to the training part of a series; the validation part chooses variants and penalties. With
+/// `refit`, those that are tested are then fitted to both parts, as the network. `None` for those that need more rows.
 pub fn fit(
     z: &[f64],
     split: &Split,
-    window: usize,
-    horizon: usize,
+    [window, horizon]: [usize; 2],
     season: Option<usize>,
-) -> [(&'static str, Option<Method>); 5] {
-    let [train, validation] = [&split.train, &split.validation].map(|part| origins(part, window, horizon));
+    refit: bool,
+) -> [(&'static str, Option<Baseline>); 5] {
+    let both = split.train.start..split.validation.end;
+    let [train, validation, all] = [&split.train, &split.validation, &both].map(|part| origins(part, window, horizon));
     let ridge = Ridge::fit(z, train, validation.clone(), window, horizon);
     let ets = Smoothing::fit(&z[..split.train.end], z, validation.clone(), horizon, season);
     let theta = Theta::fit(&z[..split.train.end], season);
-    let season = season.filter(|&season| season <= validation.start);
+    let naive_season = season.filter(|&season| season <= validation.start);
     [
-        (PERSISTENCE, Some(Box::new(move |z, origins| persistence(z, origins, horizon)))),
-        (SEASONAL, season.map(|season| -> Method { Box::new(move |z, at| seasonal_naive(z, at, horizon, season)) })),
-        (RIDGE, ridge.map(|ridge| -> Method { Box::new(move |z, at| ridge.forecast(z, at.iter().copied())) })),
-        (ETS, ets.map(|ets| -> Method { Box::new(move |z, at| ets.forecast(z, at, horizon)) })),
-        (THETA, theta.map(|theta| -> Method { Box::new(move |z, at| theta.forecast(z, at, horizon)) })),
+        (PERSISTENCE, Some(Baseline::new((), None, move |_, z, at| persistence(z, at, horizon)))),
+        (SEASONAL, naive_season.map(|s| Baseline::new(s, None, move |s, z, at| seasonal_naive(z, at, horizon, *s)))),
+        (
+            RIDGE,
+            ridge.map(|ridge| {
+                let refitted = if refit { ridge.refit(z, all) } else { None };
+                Baseline::new(ridge, refitted, |ridge, z, at| ridge.forecast(z, at.iter().copied()))
+            }),
+        ),
+        (
+            ETS,
+            ets.map(|ets| {
+                let refitted = refit.then(|| ets.refit(&z[..both.end]));
+                Baseline::new(ets, refitted, move |ets, z, at| ets.forecast(z, at, horizon))
+            }),
+        ),
+        (
+            THETA,
+            theta.map(|theta| {
+                let refitted = if refit { Theta::fit(&z[..both.end], season) } else { None };
+                Baseline::new(theta, refitted, move |theta, z, at| theta.forecast(z, at, horizon))
+            }),
+        ),
     ]
 }
 
@@ -78,7 +119,7 @@ mod tests {
         let z: Vec<f64> = (0..40).map(|t| (0.7 * t as f64).sin()).collect();
         let split = Split { train: 0..24, validation: 24..32, test: 32..40 };
         let found = |season| -> Vec<&str> {
-            fit(&z, &split, 4, 2, season)
+            fit(&z, &split, [4, 2], season, false)
                 .into_iter()
                 .filter(|(_, method)| method.is_some())
                 .map(|(name, _)| name)
@@ -86,9 +127,21 @@ mod tests {
         };
         assert_eq!(found(Some(9)), [PERSISTENCE, SEASONAL, RIDGE, ETS, THETA]);
         assert_eq!(found(Some(30)), [PERSISTENCE, RIDGE, ETS, THETA]);
-        for (name, method) in fit(&z, &split, 4, 2, Some(9)) {
-            let forecast = method.unwrap()(&z, &[32, 35]);
+        for (name, baseline) in fit(&z, &split, [4, 2], Some(9), false) {
+            let forecast = (baseline.unwrap().tested)(&z, &[32, 35]);
             assert!(forecast.len() == 4 && forecast.iter().all(|v| v.abs() < 3.0), "{name}: {forecast:?}");
+        }
+    }
+
+    /// A line whose slope changes after the training part.
+    #[test]
+    fn baselines_are_fitted_again_to_the_validation_part() {
+        let z: Vec<f64> = (0..60).map(|t| f64::from(t) + 0.3 * f64::from(t % 5) + f64::from((t - 30).max(0))).collect();
+        let split = Split { train: 0..30, validation: 30..50, test: 50..60 };
+        for (name, baseline) in fit(&z, &split, [4, 2], Some(5), true) {
+            let Baseline { selected, tested } = baseline.unwrap();
+            let [selected, tested] = [selected, tested].map(|method| method(&z, &[50]));
+            assert_eq!(selected != tested, [RIDGE, ETS, THETA].contains(&name), "{name}: {selected:?} {tested:?}");
         }
     }
 }

@@ -4,7 +4,7 @@ use wgru::Device;
 
 use crate::adapt::Factors;
 use crate::args::Args;
-use crate::baselines::{self, Method};
+use crate::baselines::{self, Baseline, Method};
 use crate::calibrate::{Calibration, Forecast};
 use crate::common::Result;
 use crate::data::{Example, Inputs};
@@ -117,6 +117,7 @@ pub fn specify(args: &Args, columns: Columns, panel: &Panel, splits: &[Split], s
         interval: args.interval.unwrap_or(0.9),
         hidden: args.hidden,
         members: args.members,
+        refit: args.refits(),
         columns: numbers,
     })
 }
@@ -171,14 +172,7 @@ pub fn train(
     let numbers: Vec<usize> = (0..source.panel.series.len()).collect();
     let inputs = Inputs::new(source.panel, &spec, &numbers, source.holidays);
     let parts = [examples(&inputs, splits, &spec, |s| &s.train), examples(&inputs, splits, &spec, |s| &s.validation)];
-    let how = Training {
-        epochs: args.epochs,
-        batch: args.batch,
-        rate: args.rate,
-        ema: args.ema,
-        refit: args.refit,
-        seed: args.seed,
-    };
+    let how = Training { epochs: args.epochs, batch: args.batch, rate: args.rate, ema: args.ema, seed: args.seed };
     let learned = learn(device, &spec, &inputs, [&parts[0], &parts[1]], how, session)?;
     let Some(Learned { selected, refitted, kept }) = learned else { return Ok(None) };
     // Networks that were trained on the validation part cannot be calibrated on it.
@@ -240,24 +234,24 @@ pub fn test(args: &Args, forecaster: &Forecaster, inputs: &Inputs, panel: &Panel
     let mut entries = vec![network];
     let known = actual(inputs, &validation, spec.horizon);
     let season = args.season.or(panel.step().and_then(Step::season));
-    let mut methods: Vec<Vec<(&str, Option<Method>)>> = Vec::new();
+    let mut baselines: Vec<Vec<(&str, Option<Baseline>)>> = Vec::new();
     for (rows, split) in inputs.rows.iter().zip(splits) {
-        methods.push(baselines::fit(&rows.target, split, spec.window, spec.horizon, season).into());
+        baselines.push(baselines::fit(&rows.target, split, [spec.window, spec.horizon], season, spec.refit).into());
     }
-    for at in 0..methods[0].len() {
+    for at in 0..baselines[0].len() {
         // A baseline needs to be there for all series.
-        let of_series: Option<Vec<&Method>> = methods.iter().map(|methods| methods[at].1.as_ref()).collect();
+        let of_series: Option<Vec<&Baseline>> = baselines.iter().map(|of_one| of_one[at].1.as_ref()).collect();
         let Some(of_series) = of_series else { continue };
-        let forecast = |examples: &[Example]| {
+        let forecast = |examples: &[Example], method: fn(&Baseline) -> &Method| {
             let of = |series: usize| {
                 let own = examples.iter().filter(|example| example.series == series);
                 let origins: Vec<usize> = own.map(|example| example.origin).collect();
-                of_series[series](&inputs.rows[series].target, &origins)
+                method(of_series[series])(&inputs.rows[series].target, &origins)
             };
             Forecast { point: (0..of_series.len()).flat_map(of).collect(), quantiles: None }
         };
-        let calibration = Calibration::fit(spec, &forecast(&validation), &known)?;
-        entries.push(score(methods[0][at].0, &calibration, forecast(&test))?.0);
+        let calibration = Calibration::fit(spec, &forecast(&validation, |baseline| &baseline.selected), &known)?;
+        entries.push(score(baselines[0][at].0, &calibration, forecast(&test, |baseline| &baseline.tested))?.0);
     }
     Ok(Tested { entries, actual: scored, examples: test, factors })
 }

@@ -67,6 +67,7 @@ pub fn asked(args: &Args) -> Asked {
         window: args.window,
         horizon: args.horizon,
         interval: args.interval,
+        refit: args.refit,
     }
 }
 
@@ -97,7 +98,7 @@ pub fn options(args: &Args, spec: &Spec, source: &Source, splits: &[Split]) -> V
         ("--batch", args.batch.to_string()),
         ("--rate", args.rate.to_string()),
         ("--ema", args.ema.map_or("none".into(), |decay| decay.to_string())),
-        ("--refit", args.refit.to_string()),
+        ("--refit", spec.refit.to_string()),
         ("--hidden", spec.hidden.to_string()),
         ("--members", spec.members.to_string()),
         ("--seed", args.seed.to_string()),

@@ -13,6 +13,7 @@ pub struct Ridge {
     /// For each step: the weights of the window, oldest first, then the constant.
     weights: Vec<Vec<f64>>,
     window: usize,
+    penalty: f64,
 }
 
 impl Ridge {
@@ -27,11 +28,18 @@ impl Ridge {
     ) -> Option<Self> {
         let normal = Normal::new(z, train, window, horizon);
         let candidates = PENALTIES.iter().filter_map(|&penalty| {
-            let ridge = Ridge { weights: normal.solve(penalty)?, window };
+            let ridge = Ridge { weights: normal.solve(penalty)?, window, penalty };
             let error = mean_squared(&ridge.forecast(z, validation.clone()), &targets(z, validation.clone(), horizon));
             Some((error, ridge))
         });
         candidates.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, ridge)| ridge)
+    }
+
+    /// Fits to other origins, with the same penalty.
+    pub fn refit(&self, z: &[f64], origins: Range<usize>) -> Option<Self> {
+        let Self { window, penalty, .. } = *self;
+        let weights = Normal::new(z, origins, window, self.weights.len()).solve(penalty)?;
+        Some(Self { weights, window, penalty })
     }
 
     /// Returns forecasts of the series it was fitted to, or of another one in the same units.
@@ -111,5 +119,8 @@ mod tests {
         let ridge = Ridge::fit(&z, 2..150, 150..180, 2, 3).unwrap();
         let error = mean_squared(&ridge.forecast(&z, 180..197), &targets(&z, 180..197, 3));
         assert!(error < 1e-3, "{error}");
+        // Fitted again to the same origins, it is the same.
+        assert_eq!(ridge.refit(&z, 2..150).unwrap().weights, ridge.weights);
+        assert_ne!(ridge.refit(&z, 2..180).unwrap().weights, ridge.weights);
     }
 }

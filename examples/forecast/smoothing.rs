@@ -52,6 +52,11 @@ impl Smoothing {
         fitted.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, model)| model)
     }
 
+    /// Fits the same variant to other rows.
+    pub fn refit(&self, rows: &[f64]) -> Self {
+        Self::fit_variant(rows, self.beta > 0.0, Some(self.season.len()).filter(|&season| season > 0))
+    }
+
     fn fit_variant(train: &[f64], has_trend: bool, season: Option<usize>) -> Self {
         let mut model = Self::start(train, season);
         // Logits of the parameters that the variant has.

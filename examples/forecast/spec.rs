@@ -14,7 +14,7 @@ use crate::time::Cycle;
 use crate::transform::{Scale, Transform};
 
 const MARK: &str = "forecast.version";
-const VERSION: &str = "2";
+const VERSION: &str = "3";
 const FIELDS: &str = "forecast.spec";
 
 /// Inputs, outputs and sizes of a model.
@@ -48,6 +48,9 @@ pub struct Spec {
     pub hidden: usize,
     /// Number of networks whose forecasts are averaged.
     pub members: usize,
+    /// Whether each network is trained again, on training and validation part together, for as many epochs as were
+    /// best.
+    pub refit: bool,
 }
 
 impl Spec {
@@ -117,6 +120,7 @@ impl Spec {
             "interval": self.interval,
             "hidden": self.hidden,
             "members": self.members,
+            "refit": self.refit,
         });
         file.metadata.insert(MARK.into(), VERSION.into());
         file.metadata.insert(FIELDS.into(), fields.to_string());
@@ -165,6 +169,7 @@ impl Spec {
             interval: interval.ok_or_else(|| refuse("interval", "expected a share between 0 and 1"))?,
             hidden: size("hidden")?,
             members: size("members")?,
+            refit: fields.flag("refit")?,
         })
     }
 
@@ -198,7 +203,8 @@ impl Spec {
         {
             asked.map_or(Ok(()), |asked| differs(what, model.to_string(), asked.to_string()))?;
         }
-        asked.interval.map_or(Ok(()), |asked| differs("--interval", self.interval.to_string(), asked.to_string()))
+        asked.interval.map_or(Ok(()), |asked| differs("--interval", self.interval.to_string(), asked.to_string()))?;
+        asked.refit.map_or(Ok(()), |asked| differs("--refit", self.refit.to_string(), asked.to_string()))
     }
 
     /// Checks that a table meets the model's requirements besides the columns. Returns, for each of its series, the
@@ -269,6 +275,7 @@ pub struct Asked {
     pub window: Option<usize>,
     pub horizon: Option<usize>,
     pub interval: Option<f64>,
+    pub refit: Option<bool>,
 }
 
 #[cfg(test)]
@@ -295,6 +302,7 @@ pub mod tests {
             interval: 0.9,
             hidden: 3,
             members: 2,
+            refit: false,
         }
     }
 

@@ -23,9 +23,6 @@ pub struct Training {
     pub rate: f64,
     /// Decay of the moving average of the weights.
     pub ema: Option<f32>,
-    /// Whether each network is trained again, on training and validation part together, for as many epochs as were
-    /// best.
-    pub refit: bool,
     pub seed: u64,
 }
 
@@ -61,7 +58,7 @@ pub struct Session<'a> {
 pub struct Learned {
     /// Trained on the training part alone.
     pub selected: Vec<Network>,
-    /// Trained on training and validation part, with [`Training::refit`].
+    /// Trained on training and validation part, with [`Spec::refit`].
     pub refitted: Vec<Network>,
     pub kept: Vec<Kept>,
 }
@@ -84,7 +81,7 @@ pub fn learn(
     let mut done: Vec<(String, Tensor)> = Vec::new();
     let mut stage = 0;
     for member in 0..spec.members {
-        for is_refit in [false, true].into_iter().take(1 + usize::from(how.refit)) {
+        for is_refit in [false, true].into_iter().take(1 + usize::from(spec.refit)) {
             let mut rng = Rng::new(how.seed ^ ((member as u64) << 32));
             let network = Network::new(device, spec, &mut rng)?;
             let prefix = format!("done.{stage}.");
