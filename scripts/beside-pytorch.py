@@ -1,7 +1,7 @@
 """Trains the models of two examples in PyTorch: the same layers, data, noise, optimizer and schedule.
 
     python3 scripts/beside-pytorch.py generate input.txt          beside: example generate -- --text input.txt
-    python3 scripts/beside-pytorch.py classify polarity.tsv       beside: example classify without its scores of words
+    python3 scripts/beside-pytorch.py classify polarity.tsv       beside: example classify -- --data polarity.tsv
 
 Prints the quality on the texts held out, and the time of an update. --updates N ends after N updates, to compare times
 or losses without waiting for the rest. Needs torch and numpy. Random numbers and the split of classify differ from the
@@ -39,7 +39,7 @@ class LanguageModel(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Vectors, a bidirectional GRU, attention over its states, and scores of the classes."""
+    """Vectors, a bidirectional GRU, attention over its states, and scores of the classes, to which each word adds."""
 
     def __init__(self, tokens, classes, width=64, hidden=48, dropout=0.5):
         super().__init__()
@@ -48,9 +48,12 @@ class Classifier(nn.Module):
         self.gru = nn.GRU(width, hidden, bidirectional=True)
         self.key, self.score = nn.Linear(2 * hidden, hidden), nn.Linear(hidden, 1, bias=False)
         self.head = nn.Linear(2 * hidden, classes)
+        self.scores = nn.Embedding(tokens, classes, padding_idx=0)
+        nn.init.zeros_(self.scores.weight)
         self.dropout = dropout
 
     def forward(self, x, lengths):
+        scores_of_words = self.scores(x).sum(0)
         x = F.dropout(self.embedding(x), self.dropout, self.training)
         packed = nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
         y, _ = nn.utils.rnn.pad_packed_sequence(self.gru(packed)[0])
@@ -58,7 +61,7 @@ class Classifier(nn.Module):
         scores = self.score(torch.tanh(self.key(y))).squeeze(2)
         padding = torch.arange(len(y)).unsqueeze(1) >= lengths
         weights = torch.softmax(scores.masked_fill(padding, -math.inf), 0)
-        return self.head((weights.unsqueeze(2) * y).sum(0))
+        return self.head((weights.unsqueeze(2) * y).sum(0)) + scores_of_words
 
 
 class Training:
@@ -145,12 +148,21 @@ def classify(args):
     for text, _ in train:
         for word in text:
             counts[word] = counts.get(word, 0) + 1
+    places = {word: i for i, word in enumerate(counts)}
+    by_class = torch.zeros(len(counts), len(labels))
+    for text, all in train:
+        for label in all:
+            for word in text:
+                by_class[places[word], labels.index(label)] += 1
     numbers = {w: i + 1 for i, w in enumerate(sorted(w for w, n in counts.items() if n >= 2))}
     encode = lambda part: [
         (torch.tensor([numbers.get(w, 0) for w in text[:200]]), labels.index(label)) for text, all in part for label in all
     ]
     train, test = encode(train), encode(test)
     model = Classifier(len(numbers) + 1, len(labels))
+    bayes = torch.log(by_class + 1) - torch.log(by_class.sum(0) + len(counts))
+    known = torch.tensor([places[w] for w in sorted(numbers, key=numbers.get)])
+    model.scores.weight.data[1:] = args.bayes * (bayes - bayes.mean(1, keepdim=True))[known]
     batch, epochs = 32, args.epochs or 4
     training = Training(model, epochs * math.ceil(len(train) / batch), args.updates)
 
@@ -178,6 +190,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--updates", type=int, help="end after this many updates; the schedule stays that of all")
+    parser.add_argument("--bayes", type=float, default=0.5, help="share of naive Bayes with which scores of words begin")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
