@@ -56,7 +56,7 @@ cargo build --release --locked --quiet -p bindgen
 code() { grep -v '^ *//' "$1"; }
 
 # modules BUILD WANTED…: builds the modules of all kinds for one set of instructions, in a target folder of its own, so
-# that the kinds share their dependencies, and two sets can be built in parallel.
+# that the kinds share their dependencies, and the sets can be built in parallel: most of the time, each uses one core.
 modules() {
     local build=$1 kind made passes features flags=("${lean[@]}" -C "target-feature=${instructions[$1]}")
     shift
@@ -82,11 +82,12 @@ modules() {
     done
 }
 rm -rf dist/made
-modules relaxed "$@" &
-relaxed=$!
-modules simd "$@"
-wait $relaxed
-modules plain "$@"
+builds=()
+for build in relaxed simd plain; do
+    modules "$build" "$@" &
+    builds+=($!)
+done
+for build in "${builds[@]}"; do wait "$build"; done
 # All builds share one glue file, because they differ in instructions, not in imports. Comments are ignored, because they
 # contain function indices.
 for kind in full inference onnx import; do

@@ -11,10 +11,11 @@ use crate::args::Task;
 use crate::common::files::{json, load, metadata, refuse, size};
 
 /// Smallest variance, in units of the differences.
-const LEAST: f32 = 0.02;
+pub const LEAST: f32 = 0.02;
 /// Features of a frame: the value, and its difference from the previous one.
 const INPUTS: usize = 2;
 const MARK: &str = "anomaly.version";
+const VERSION: &str = "2";
 
 /// The predicted values, and their units.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,7 +73,7 @@ impl Spec {
 
     fn write(&self, file: &mut TensorFile) {
         for (key, value) in [
-            (MARK, "1".to_string()),
+            (MARK, VERSION.to_string()),
             ("anomaly.task", self.task.name().into()),
             ("anomaly.hidden", self.hidden.to_string()),
             ("anomaly.members", self.members.to_string()),
@@ -175,7 +176,7 @@ impl Predictor {
         sum.scale(1.0 / self.members.len() as f32)
     }
 
-    /// Returns a stream of frames to predictions for each network. The predictor must be on the CPU.
+    /// Returns a stream for each network, of frames to means and then variances before [`variance`]. The predictor must be on the CPU.
     ///
     /// # Errors
     /// Errors from the library.
@@ -213,20 +214,25 @@ impl Predictor {
     }
 }
 
+/// Returns the variance that an output of a network stands for: `softplus(raw) + 0.02`.
+pub fn variance(raw: f32) -> f32 {
+    raw.max(0.0) + (-raw.abs()).exp().ln_1p() + LEAST
+}
+
 /// Checks that a file is a model of this example and version.
 ///
 /// # Errors
 /// [`wgru::Error::Format`].
 pub fn check_version(file: &TensorFile) -> Result<()> {
     match metadata(file, MARK)? {
-        "1" => Ok(()),
+        VERSION => Ok(()),
         _ => Err(refuse(MARK, "written by another version of this example")),
     }
 }
 
 /// Marks a file as a model of this example and version.
 pub fn mark_version(file: &mut TensorFile) {
-    file.metadata.insert(MARK.into(), "1".into());
+    file.metadata.insert(MARK.into(), VERSION.into());
 }
 
 /// Returns windows of `steps` values that begin every `stride` values within `part`, and their targets. `None` if there

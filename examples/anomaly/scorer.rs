@@ -8,16 +8,16 @@ use wgru::{Result, Stream};
 
 use crate::calibration::Calibration;
 use crate::common::files::{json, refuse};
-use crate::predictor::{Predictor, Spec};
+use crate::predictor::{LEAST, Predictor, Spec, variance};
 
 const RULES: &str = "anomaly.rules";
 
 /// How errors become p-values and alarms.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rules {
-    /// Steps over which the error is averaged.
+    /// Steps over which errors are averaged.
     pub short: usize,
-    /// Steps over which it is averaged to find a series that is too calm; 0 for none.
+    /// Steps over which the log-loss is averaged to find a series that is too calm; 0 to test the absolute error only.
     pub long: usize,
     /// Number of earlier scores that p-values compare with; 0 for the scores of held-out data.
     pub rolling: usize,
@@ -69,20 +69,37 @@ pub struct Scorer {
     /// The last values and the predictions made at them, the newest first.
     past: VecDeque<Step>,
     /// The last errors, the newest first.
-    errors: VecDeque<f32>,
-    high: Calibration,
-    /// Of negated means, so that a higher score is a calmer series.
-    low: Calibration,
+    errors: VecDeque<Errors>,
+    /// By test; the first one or all of [`TESTS`].
+    calibrations: Vec<Calibration>,
     steps: u64,
 }
+
+/// Names of the means that are tested: of the absolute error, of the log-loss, and of the negated log-loss over a longer
+/// time, which is high if the series is too calm.
+///
+/// The log-loss finds small deviations where the network is certain, such as a beat that comes early; the absolute error
+/// finds large ones where it is not.
+const TESTS: [&str; 3] = ["error", "loss", "calm"];
 
 #[derive(Clone, Debug)]
 struct Step {
     value: f32,
     /// Predicted differences, in units of the spreads.
     means: Vec<f32>,
+    variances: Vec<f32>,
 }
 
+/// Errors of the predictions of one value, averaged over the predictions.
+#[derive(Clone, Copy, Debug)]
+struct Errors {
+    absolute: f32,
+    /// `e² / σ² + log σ²`, twice the negative log-likelihood without its constant.
+    loss: f32,
+}
+
+/// Limit of `e² / σ²`, so that no sum is infinite.
+const MOST: f32 = 1e6;
 /// Steps after which a [`Stream`] sets tiny states to 0, counted from its creation.
 const FLUSH: u64 = 64;
 
@@ -92,18 +109,18 @@ impl Scorer {
     /// # Errors
     /// Errors from the library.
     pub fn new(predictor: &Predictor, rules: Rules) -> Result<Self> {
-        let empty = match rules.rolling {
+        let empty = || match rules.rolling {
             0 => Calibration::fixed(Vec::new()),
             most => Calibration::Rolling(most, VecDeque::new()),
         };
+        let tests = if rules.long > 0 { TESTS.len() } else { 1 };
         Ok(Self {
             spec: predictor.spec.clone(),
             rules,
             streams: predictor.streams()?,
             past: VecDeque::new(),
             errors: VecDeque::new(),
-            high: empty.clone(),
-            low: empty,
+            calibrations: (0..tests).map(|_| empty()).collect(),
             steps: 0,
         })
     }
@@ -121,14 +138,13 @@ impl Scorer {
     /// # Errors
     /// Errors from the library.
     pub fn calibrate(&mut self, values: &[f32]) -> Result<()> {
-        let (mut high, mut low) = (Vec::new(), Vec::new());
+        let mut scores = vec![Vec::new(); self.calibrations.len()];
         for &value in values {
-            if let Some([error, calm]) = self.means(value)? {
-                high.push(error);
-                low.push(calm);
+            if let Some(means) = self.means(value)? {
+                scores.iter_mut().zip(means).for_each(|(scores, mean)| scores.push(mean));
             }
         }
-        (self.high, self.low) = (Calibration::fixed(high), Calibration::fixed(low));
+        self.calibrations = scores.into_iter().map(Calibration::fixed).collect();
         Ok(())
     }
 
@@ -137,64 +153,70 @@ impl Scorer {
     /// # Errors
     /// Errors from the library.
     pub fn push(&mut self, value: f32) -> Result<Reading> {
-        let Some([score, calm]) = self.means(value)? else { return Ok(Reading { p: 1.0, ..Reading::default() }) };
-        let Rules { long, least, rest, alpha, .. } = self.rules;
-        let (seen, is_peak) = (self.high.len(), self.high.last(rest).all(|other| other < score));
-        let mut p = self.high.p(score);
-        if long > 0 {
-            // Two tests, so each may take half of the share.
-            p = (2.0 * p.min(self.low.p(calm))).min(1.0);
-        }
+        let Some(means) = self.means(value)? else { return Ok(Reading { p: 1.0, ..Reading::default() }) };
+        let Rules { least, rest, alpha, .. } = self.rules;
+        let (first, score) = (&self.calibrations[0], means[0]);
+        let (seen, is_peak) = (first.len(), first.last(rest).all(|other| other < score));
+        // Each of several tests gets the same part of the share.
+        let tests = self.calibrations.len() as f64;
+        let lowest = self.calibrations.iter_mut().zip(means).map(|(test, mean)| test.p(mean)).fold(1.0, f64::min);
+        let p = (tests * lowest).min(1.0);
         Ok(Reading { score, p, is_peak, alarm: seen >= least && p <= alpha && is_peak })
     }
 
-    /// Returns the mean error over the short time, and the negated one over the long time; `None` until there are
-    /// predictions of the value.
-    fn means(&mut self, value: f32) -> Result<Option<[f32; 2]>> {
-        let error = self.error(value);
+    /// Returns the means named in [`TESTS`]; `None` until there are predictions of the value.
+    fn means(&mut self, value: f32) -> Result<Option<[f32; TESTS.len()]>> {
+        let errors = self.errors(value);
         let previous = self.past.front().map_or(value, |step| step.value);
-        let means = self.predict(self.spec.frame(previous, value))?;
+        let step = self.predict(value, self.spec.frame(previous, value))?;
         self.past.truncate(self.spec.furthest() - 1);
-        self.past.push_front(Step { value, means });
+        self.past.push_front(step);
         self.steps += 1;
-        let Some(error) = error else { return Ok(None) };
+        let Some(errors) = errors else { return Ok(None) };
         let Rules { short, long, .. } = self.rules;
         self.errors.truncate(short.max(long).max(1) - 1);
-        self.errors.push_front(error);
-        let mean = |steps: usize| {
+        self.errors.push_front(errors);
+        let mean = |steps: usize, part: fn(&Errors) -> f32| {
             let count = steps.clamp(1, self.errors.len());
-            self.errors.iter().take(count).sum::<f32>() / count as f32
+            self.errors.iter().take(count).map(part).sum::<f32>() / count as f32
         };
-        Ok(Some([mean(short), -mean(long)]))
+        Ok(Some([mean(short, |e| e.absolute), mean(short, |e| e.loss), -mean(long, |e| e.loss)]))
     }
 
-    /// Returns the predicted differences, averaged over the networks.
-    fn predict(&mut self, frame: [f32; 2]) -> Result<Vec<f32>> {
-        let share = 1.0 / self.streams.len() as f32;
-        let mut means = vec![0.0; self.spec.ahead.len()];
+    /// Returns what the networks predict at `value`: the mean and the variance of the mixture of their distributions.
+    fn predict(&mut self, value: f32, frame: [f32; 2]) -> Result<Step> {
+        let (each, share) = (self.spec.ahead.len(), 1.0 / self.streams.len() as f32);
+        let (mut means, mut variances) = (vec![0.0; each], vec![0.0; each]);
         for stream in &mut self.streams {
-            // The variances come after the means.
-            let output = stream.step(&frame)?;
-            means.iter_mut().zip(output).for_each(|(mean, output)| *mean += share * output);
+            let (mean, raw) = stream.step(&frame)?.split_at(each);
+            for i in 0..each {
+                means[i] += share * mean[i];
+                variances[i] += share * (variance(raw[i]) + mean[i] * mean[i]);
+            }
         }
-        Ok(means)
+        variances.iter_mut().zip(&means).for_each(|(square, mean)| *square = (*square - mean * mean).max(LEAST));
+        Ok(Step { value, means, variances })
     }
 
-    /// Returns the mean absolute error of the predictions that were made for a value.
-    fn error(&self, value: f32) -> Option<f32> {
-        let mut sum = 0.0;
+    /// Returns the errors of the predictions that were made for a value.
+    fn errors(&self, value: f32) -> Option<Errors> {
+        let (mut absolute, mut loss) = (0.0, 0.0);
         for (i, (&steps, spread)) in self.spec.ahead.iter().zip(&self.spec.spreads).enumerate() {
-            let Step { value: from, means } = self.past.get(steps - 1)?;
-            sum += ((value - from) / spread - means[i]).abs();
+            let Step { value: from, means, variances } = self.past.get(steps - 1)?;
+            let error = (value - from) / spread - means[i];
+            absolute += error.abs();
+            loss += (error * error / variances[i]).min(MOST) + variances[i].ln();
         }
-        Some(sum / self.spec.ahead.len() as f32)
+        let share = 1.0 / self.spec.ahead.len() as f32;
+        Some(Errors { absolute: share * absolute, loss: share * loss })
     }
 
     /// Adds rules and calibration to the file of the predictor.
     pub fn write(&self, file: &mut TensorFile) {
         self.rules.write(file);
         if self.rules.rolling == 0 {
-            for (name, scores) in [("high", self.high.scores()), ("low", self.low.scores())] {
+            for (name, calibration) in TESTS.iter().zip(&self.calibrations) {
+                let scores = calibration.scores();
                 file.insert(name, &[scores.len()], scores);
             }
         }
@@ -207,8 +229,9 @@ impl Scorer {
     pub fn from_file(file: &TensorFile) -> Result<Self> {
         let mut scorer = Self::new(&Predictor::from_file(file)?, Rules::read(file)?)?;
         if scorer.rules.rolling == 0 {
-            (scorer.high, scorer.low) =
-                (Calibration::fixed(scores(file, "high")?), Calibration::fixed(scores(file, "low")?));
+            for (name, calibration) in TESTS.iter().zip(&mut scorer.calibrations) {
+                *calibration = Calibration::fixed(scores(file, name)?);
+            }
         }
         Ok(scorer)
     }
@@ -222,9 +245,11 @@ impl Scorer {
         }
         insert("values", self.past.iter().map(|step| step.value).collect());
         insert("means", self.past.iter().flat_map(|step| step.means.clone()).collect());
-        insert("errors", self.errors.iter().copied().collect());
+        insert("variances", self.past.iter().flat_map(|step| step.variances.clone()).collect());
+        insert("errors", self.errors.iter().map(|errors| errors.absolute).collect());
+        insert("losses", self.errors.iter().map(|errors| errors.loss).collect());
         if self.rules.rolling > 0 {
-            insert("scores", self.high.scores());
+            insert("scores", self.calibrations[0].scores());
         }
         file.metadata.insert("steps".into(), self.steps.to_string());
         file
@@ -240,21 +265,29 @@ impl Scorer {
             let state = scores(file, &format!("stream.{i}"))?;
             continue_stream(stream, &state, self.steps)?;
         }
-        let (values, means, errors) = (scores(file, "values")?, scores(file, "means")?, scores(file, "errors")?);
+        let [values, means, variances] = [scores(file, "values")?, scores(file, "means")?, scores(file, "variances")?];
+        let [errors, losses] = [scores(file, "errors")?, scores(file, "losses")?];
         let each = self.spec.ahead.len();
         let most = self.rules.short.max(self.rules.long).max(1);
-        if values.len() > self.spec.furthest() || means.len() != each * values.len() || errors.len() > most {
+        let predicted = [means.len(), variances.len()].iter().all(|&count| count == each * values.len());
+        if values.len() > self.spec.furthest() || !predicted || errors.len() > most || losses.len() != errors.len() {
             return Err(refuse("the state", "does not match the model"));
         }
-        let step = |(&value, means): (&f32, &[f32])| Step { value, means: means.to_vec() };
-        self.past = values.iter().zip(means.chunks(each)).map(step).collect();
-        self.errors = errors.into();
+        if variances.iter().any(|variance| *variance < LEAST) {
+            return Err(refuse("tensor \"variances\"", format!("expected numbers of at least {LEAST}")));
+        }
+        self.past = values
+            .iter()
+            .zip(means.chunks(each).zip(variances.chunks(each)))
+            .map(|(&value, (means, variances))| Step { value, means: means.to_vec(), variances: variances.to_vec() })
+            .collect();
+        self.errors = errors.into_iter().zip(losses).map(|(absolute, loss)| Errors { absolute, loss }).collect();
         if self.rules.rolling > 0 {
             let scores = scores(file, "scores")?;
             if scores.len() > self.rules.rolling {
                 return Err(refuse("the state", "does not match the model"));
             }
-            self.high.set(&scores);
+            self.calibrations[0].set(&scores);
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use wgru::Rng;
 use super::*;
 use crate::beats::synthetic;
 use crate::engines::MEASURED;
+use crate::inject::Kind;
 use crate::stream::{Session, score_lines};
 
 const NEVER: &dyn Fn() -> bool = &|| false;
@@ -98,11 +99,11 @@ fn anomalies_of_a_recording_are_found() {
     let folder = tempfile::tempdir().unwrap();
     let file = recording(&folder, 240.0).display().to_string();
     let options =
-        ["ecg", &file, "--hertz", "60", "--epochs", "20", "--hidden", "12", "--rate", "0.01", "--members", "1"];
+        ["ecg", &file, "--hertz", "60", "--epochs", "100", "--hidden", "16", "--rate", "0.01", "--members", "1"];
     let report = perform(&args(&folder, &options), NEVER).unwrap().unwrap();
     let kinds = &report["kinds"];
     let found = |kind: &str| kinds[kind]["found"].as_f64().unwrap() / kinds[kind]["injected"].as_f64().unwrap();
-    for kind in ["noise burst", "widened beat", "inverted beat"] {
+    for kind in Kind::ALL.map(Kind::name) {
         assert!(found(kind) > 0.8, "{kind}: {report}");
     }
     assert!(report["precision"].as_f64().unwrap() > 0.8, "{report}");
@@ -248,7 +249,7 @@ fn states_and_models_are_checked() {
 
     let good = TensorFile::open(&model).unwrap();
     for (key, value) in [
-        ("anomaly.version", "2"),
+        ("anomaly.version", "1"),
         ("anomaly.task", "hearts"),
         ("anomaly.task", "engines"),
         ("anomaly.hidden", "4000000000"),
