@@ -34,7 +34,7 @@ unless --missing or --duplicates says how to handle them.
 Transformer temperature, 24 hours from two weeks (github.com/zhouhaoyi/ETDataset, ETTh1.csv):
   cargo run --release --example forecast -- --csv ETTh1.csv --column OT --horizon 24 \\
       --window 336 --hidden 8 --rate 0.001
-From four days, less accurate, and in a fifth of the time: --window 96
+From four days, less accurate and faster: --window 96
 A saved model forecasts from new rows without training:
   cargo run --release --example forecast -- --load out/forecast.safetensors --csv NEW.csv --forecast next.csv";
 
