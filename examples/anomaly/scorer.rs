@@ -70,7 +70,7 @@ pub struct Scorer {
     past: VecDeque<Step>,
     /// The last errors, the newest first.
     errors: VecDeque<Errors>,
-    /// By test; the first one or all of [`TESTS`].
+    /// One for each test: the first of [`TESTS`], or all of them.
     calibrations: Vec<Calibration>,
     steps: u64,
 }
