@@ -39,7 +39,7 @@ class LanguageModel(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Vectors, a bidirectional GRU, attention over its states, and scores of the classes, to which each word adds."""
+    """Vectors, a bidirectional GRU, attention over its states, and class scores. Each word adds class scores of its own."""
 
     def __init__(self, tokens, classes, width=64, hidden=48, dropout=0.5):
         super().__init__()
@@ -53,7 +53,7 @@ class Classifier(nn.Module):
         self.dropout = dropout
 
     def forward(self, x, lengths):
-        scores_of_words = self.scores(x).sum(0)
+        word_scores = self.scores(x).sum(0)
         x = F.dropout(self.embedding(x), self.dropout, self.training)
         packed = nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
         y, _ = nn.utils.rnn.pad_packed_sequence(self.gru(packed)[0])
@@ -61,7 +61,7 @@ class Classifier(nn.Module):
         scores = self.score(torch.tanh(self.key(y))).squeeze(2)
         padding = torch.arange(len(y)).unsqueeze(1) >= lengths
         weights = torch.softmax(scores.masked_fill(padding, -math.inf), 0)
-        return self.head((weights.unsqueeze(2) * y).sum(0)) + scores_of_words
+        return self.head((weights.unsqueeze(2) * y).sum(0)) + word_scores
 
 
 class Training:
@@ -161,7 +161,7 @@ def classify(args):
     train, test = encode(train), encode(test)
     model = Classifier(len(numbers) + 1, len(labels))
     bayes = torch.log(by_class + 1) - torch.log(by_class.sum(0) + len(counts))
-    known = torch.tensor([places[w] for w in sorted(numbers, key=numbers.get)])
+    known = torch.tensor([places[w] for w in numbers])
     model.scores.weight.data[1:] = args.bayes * (bayes - bayes.mean(1, keepdim=True))[known]
     batch, epochs = 32, args.epochs or 4
     training = Training(model, epochs * math.ceil(len(train) / batch), args.updates)
@@ -190,7 +190,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--updates", type=int, help="end after this many updates; the schedule stays that of all")
-    parser.add_argument("--bayes", type=float, default=0.5, help="share of naive Bayes with which scores of words begin")
+    parser.add_argument("--bayes", type=float, default=0.5, help="initial word scores: those of naive Bayes times this")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

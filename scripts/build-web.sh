@@ -56,7 +56,7 @@ cargo build --release --locked --quiet -p bindgen
 code() { grep -v '^ *//' "$1"; }
 
 # modules BUILD WANTED…: builds the modules of all kinds for one set of instructions, in a target folder of its own, so
-# that the kinds share their dependencies, and the sets can be built in parallel: most of the time, each uses one core.
+# that the kinds share their dependencies and the sets can be built in parallel. Each build mostly uses one core.
 modules() {
     local build=$1 kind made passes features flags=("${lean[@]}" -C "target-feature=${instructions[$1]}")
     shift
@@ -82,12 +82,15 @@ modules() {
     done
 }
 rm -rf dist/made
-builds=()
+jobs=()
 for build in relaxed simd plain; do
     modules "$build" "$@" &
-    builds+=($!)
+    jobs+=($!)
 done
-for build in "${builds[@]}"; do wait "$build"; done
+# After an error, the others still end first, so that none writes into dist/made later.
+failed=0
+for job in "${jobs[@]}"; do wait "$job" || failed=1; done
+[ "$failed" = 0 ] || exit 1
 # All builds share one glue file, because they differ in instructions, not in imports. Comments are ignored, because they
 # contain function indices.
 for kind in full inference onnx import; do

@@ -77,7 +77,7 @@ step 'documentation'
 RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked --quiet
 
 step 'adapters'
-# The command is a separate workspace with other features of wgpu, so it builds wgpu again: with few optimizations.
+# The command is a separate workspace with other features of wgpu, so wgpu is built again. A low level keeps that short.
 cli() {
     CARGO_PROFILE_DEV_OPT_LEVEL=1 cargo "$1" --locked --manifest-path cli/Cargo.toml \
         --target-dir "${CARGO_TARGET_DIR:-target}" "${@:2}"
@@ -101,7 +101,7 @@ if [ -n "${WGRU_DATA:-}" ]; then
 fi
 
 step 'tests without the feature gpu'
-# These also ran above, on the CPU of a build with the GPU. Only `full` repeats all of them; the lints compiled them.
+# The same tests ran above, in a build with `gpu`. Only `full` repeats all of them; the lints have checked the rest.
 without=(--lib --test device --test kernels --test stream)
 [ "$tier" != full ] || without=(--lib --tests)
 run_tests --no-default-features --features autograd "${without[@]}"

@@ -12,7 +12,8 @@ Without FILE, `ecg` uses a synthetic recording of 4 minutes.
 
   ecg      A recording as .npy or .npz with one array, or as text with one number per line. Learns to predict the next
            samples on the first half, calibrates the alarm on the next fifth, and counts alarms on the rest: unchanged,
-           and with anomalies inserted at known places.
+           and with anomalies inserted at known places. The p-value combines three tests, so it is at least three
+           divided by the number of samples in that fifth: if that is more than --alpha, there is no alarm.
   machine  A table with the header `timestamp,value`, as in the Numenta Anomaly Benchmark (NAB). Learns from the
            probation period only, and then scores row by row. --labels is NAB's combined_windows.json; with it, NAB's
            score is computed and compared with those of NAB's Gaussian and random detectors.
@@ -24,6 +25,9 @@ With --load and --stream, reads a line and writes a line: for `ecg`, a number; f
 
   ecg, machine   value, score, p-value, 1 for an alarm and 0 for none
   engines        engine, cycle, predicted remaining cycles
+
+The score is the mean absolute error of the last predictions. For `ecg`, a low score can have a low p-value, because the
+other tests use the log-loss.
 
 With --state FILE, the state is read from this file if it exists, and written to it at the end, even after an error in a
 line or Ctrl-C. The next call continues from there, with the same output as a single call.";

@@ -23,7 +23,8 @@ use crate::signal::read_signal;
 const AHEAD: [f64; 5] = [0.003, 0.011, 0.025, 0.05, 0.1];
 /// Seconds over which errors are averaged to find surprises.
 const SHORT: f64 = 0.4;
-/// Time over which errors are averaged to find calm, in median beats. It nearly always has a beat.
+/// Time over which the log-loss is averaged to find a signal that is too calm, in median beats. It nearly always has a
+/// beat.
 const LONG: f64 = 1.4;
 /// Seconds of a window, and from one window to the next.
 const WINDOW: f64 = 2.0;

@@ -176,7 +176,8 @@ impl Predictor {
         sum.scale(1.0 / self.members.len() as f32)
     }
 
-    /// Returns a stream for each network, of frames to means and then variances before [`variance`]. The predictor must be on the CPU.
+    /// Returns a stream for each network. It maps frames to the means and then the raw variances, which [`variance`]
+    /// converts. The predictor must be on the CPU.
     ///
     /// # Errors
     /// Errors from the library.
@@ -214,7 +215,7 @@ impl Predictor {
     }
 }
 
-/// Returns the variance that an output of a network stands for: `softplus(raw) + 0.02`.
+/// Converts a raw output to a variance: `softplus(raw) + 0.02`.
 pub fn variance(raw: f32) -> f32 {
     raw.max(0.0) + (-raw.abs()).exp().ln_1p() + LEAST
 }

@@ -75,7 +75,7 @@ pub struct Scorer {
     steps: u64,
 }
 
-/// Names of the means that are tested: of the absolute error, of the log-loss, and of the negated log-loss over a longer
+/// Names of the test statistics: the mean absolute error, the mean log-loss, and the negated mean log-loss over a longer
 /// time, which is high if the series is too calm.
 ///
 /// The log-loss finds small deviations where the network is certain, such as a beat that comes early; the absolute error
@@ -98,7 +98,7 @@ struct Errors {
     loss: f32,
 }
 
-/// Limit of `e² / σ²`, so that no sum is infinite.
+/// Upper limit of `e² / σ²`, which keeps the averages finite.
 const MOST: f32 = 1e6;
 /// Steps after which a [`Stream`] sets tiny states to 0, counted from its creation.
 const FLUSH: u64 = 64;
@@ -157,14 +157,14 @@ impl Scorer {
         let Rules { least, rest, alpha, .. } = self.rules;
         let (first, score) = (&self.calibrations[0], means[0]);
         let (seen, is_peak) = (first.len(), first.last(rest).all(|other| other < score));
-        // Each of several tests gets the same part of the share.
+        // Bonferroni correction.
         let tests = self.calibrations.len() as f64;
         let lowest = self.calibrations.iter_mut().zip(means).map(|(test, mean)| test.p(mean)).fold(1.0, f64::min);
         let p = (tests * lowest).min(1.0);
         Ok(Reading { score, p, is_peak, alarm: seen >= least && p <= alpha && is_peak })
     }
 
-    /// Returns the means named in [`TESTS`]; `None` until there are predictions of the value.
+    /// Returns the values of [`TESTS`]; `None` until there are predictions of the value.
     fn means(&mut self, value: f32) -> Result<Option<[f32; TESTS.len()]>> {
         let errors = self.errors(value);
         let previous = self.past.front().map_or(value, |step| step.value);
@@ -183,7 +183,7 @@ impl Scorer {
         Ok(Some([mean(short, |e| e.absolute), mean(short, |e| e.loss), -mean(long, |e| e.loss)]))
     }
 
-    /// Returns what the networks predict at `value`: the mean and the variance of the mixture of their distributions.
+    /// Returns the mean and the variance of the mixture of the networks' predictions at `value`.
     fn predict(&mut self, value: f32, frame: [f32; 2]) -> Result<Step> {
         let (each, share) = (self.spec.ahead.len(), 1.0 / self.streams.len() as f32);
         let (mut means, mut variances) = (vec![0.0; each], vec![0.0; each]);

@@ -34,7 +34,7 @@ unless --missing or --duplicates says how to handle them.
 Transformer temperature, 24 hours from two weeks (github.com/zhouhaoyi/ETDataset, ETTh1.csv):
   cargo run --release --example forecast -- --csv ETTh1.csv --column OT --horizon 24 \\
       --window 336 --hidden 8 --rate 0.001
-From four days, less accurate and faster: --window 96
+With --window 96, four days, it is faster and less accurate.
 A saved model forecasts from new rows without training:
   cargo run --release --example forecast -- --load out/forecast.safetensors --csv NEW.csv --forecast next.csv";
 
@@ -121,8 +121,8 @@ pub struct Args {
     /// Decay of the moving average of the weights, such as 0.99 [default: none]
     #[arg(long, value_name = "DECAY", value_parser = decay)]
     pub ema: Option<f32>,
-    /// Train the networks again on training and validation part together, for as many epochs as were best, and fit the
-    /// baselines to both [default: only for the built-in table]
+    /// Fit networks and baselines again to the training and validation parts together, each network for its best number
+    /// of epochs [default: true for the built-in table, otherwise false]
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     pub refit: Option<bool>,
     /// Hidden units of the GRU
@@ -156,7 +156,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// Whether networks are trained again on training and validation part together.
+    /// Whether networks and baselines are fitted again to the training and validation parts together.
     pub fn refits(&self) -> bool {
         self.refit.unwrap_or(self.csv.is_none())
     }

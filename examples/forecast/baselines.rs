@@ -22,12 +22,12 @@ pub type Method = Rc<dyn Fn(&[f64], &[usize]) -> Vec<f64>>;
 pub struct Baseline {
     /// Fitted to the training part; its errors in the validation part calibrate the intervals.
     pub selected: Method,
-    /// The one that is tested.
+    /// Forecasts the test part. With `refit`, fitted to both parts; if that is impossible, the same as `selected`.
     pub tested: Method,
 }
 
 impl Baseline {
-    /// `model`, and `refitted` if it was fitted again; `forecast` forecasts with either.
+    /// Wraps `model`, and `refitted` for the test if there is one.
     fn new<M: 'static>(
         model: M,
         refitted: Option<M>,
@@ -40,7 +40,7 @@ impl Baseline {
 }
 
 /// Fits all baselines to the training part of a series; the validation part chooses variants and penalties. With
-/// `refit`, those that are tested are then fitted to both parts, as the network. `None` for those that need more rows.
+/// `refit`, the tested models are then fitted to both parts, like the networks. `None` for those that need more rows.
 pub fn fit(
     z: &[f64],
     split: &Split,

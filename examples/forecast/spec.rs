@@ -48,8 +48,7 @@ pub struct Spec {
     pub hidden: usize,
     /// Number of networks whose forecasts are averaged.
     pub members: usize,
-    /// Whether each network is trained again, on training and validation part together, for as many epochs as were
-    /// best.
+    /// Whether networks and baselines are fitted again to the training and validation parts together.
     pub refit: bool,
 }
 
@@ -371,6 +370,7 @@ pub mod tests {
             ("interval", json!(1.0)),
             ("mask", json!(null)),
             ("statics", json!(3)),
+            ("refit", json!(null)),
         ] {
             let mut file = TensorFile::default();
             spec().write(&mut file);
@@ -399,6 +399,7 @@ pub mod tests {
         assert!(spec.check_request(&Asked { column: Some("x".into()), ..Asked::default() }).is_err());
         assert!(spec.check_request(&Asked { series: Some("x".into()), ..Asked::default() }).is_err());
         assert!(spec.check_request(&Asked { interval: Some(0.8), ..Asked::default() }).is_err());
+        assert!(spec.check_request(&Asked { refit: Some(!spec.refit), ..Asked::default() }).is_err());
         assert!(spec.check_request(&Asked { horizon: Some(2), ..Asked::default() }).is_ok());
 
         let panel = panel(vec![1.0]);
